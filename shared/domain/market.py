@@ -1,0 +1,65 @@
+"""What the market looks like at one instant. A missing number is None, never a default."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from shared.domain.funding import FundingSettlement
+from shared.domain.instrument import Pair
+from shared.domain.money import ratio
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The top of one book: prices in quote units, sizes in base units, venue time."""
+
+    bid: Decimal
+    bid_size: Decimal
+    ask: Decimal
+    ask_size: Decimal
+    venue_at: datetime
+
+    @property
+    def mid_price(self) -> Decimal:
+        """Half way between best bid and best ask."""
+        return (self.bid + self.ask) / 2
+
+    @property
+    def spread_rate(self) -> Decimal:
+        """Ask minus bid as a fraction of the mid price: what a round trip at the touch costs."""
+        return ratio(self.ask - self.bid, self.mid_price)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether prices are positive and not crossed."""
+        return 0 < self.bid < self.ask and self.bid_size > 0 and self.ask_size > 0
+
+
+@dataclass(frozen=True, slots=True)
+class PairMarket:
+    """Both books of a pair, its mark and index price, and its settled funding, oldest first."""
+
+    pair: Pair
+    spot: Quote | None
+    perp: Quote | None
+    mark_price: Decimal | None
+    index_price: Decimal | None
+    predicted_rate: Decimal | None
+    next_funding_at: datetime | None
+    settlements: tuple[FundingSettlement, ...]
+
+    @property
+    def basis_rate(self) -> Decimal | None:
+        """Perp mid over spot mid minus one; None when a book is missing."""
+        if self.spot is None or self.perp is None:
+            return None
+        return ratio(self.perp.mid_price - self.spot.mid_price, self.spot.mid_price)
+
+
+@dataclass(frozen=True, slots=True)
+class MarketSnapshot:
+    """Every pair at one venue instant, cut at it."""
+
+    instant: datetime
+    pairs: Mapping[str, PairMarket]

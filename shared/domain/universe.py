@@ -1,0 +1,55 @@
+"""Which pairs may be traded now, with a reason for each that may not."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from shared.domain.funding import is_complete
+from shared.domain.market import PairMarket
+from shared.domain.policy import CarryPolicy
+
+
+class Reason(StrEnum):
+    """Why a pair was passed over, held, opened or closed."""
+
+    BOOK_MISSING = "book_missing"
+    BOOK_UNSOUND = "book_unsound"
+    BOOK_STALE = "book_stale"
+    PRICE_MISSING = "price_missing"
+    FUNDING_MISSING = "funding_missing"
+    NOT_TRADING = "not_trading"
+    IDENTITY_DOUBTFUL = "identity_doubtful"
+    HISTORY_SHORT = "history_short"
+    LONGS_ARE_PAID = "longs_are_paid"
+    BREAK_EVEN_TOO_FAR = "break_even_too_far"
+    BELOW_MARGIN = "below_margin"
+    TOO_SMALL = "too_small"
+    NO_ROOM = "no_room"
+    WORTH_OPENING = "worth_opening"
+    WORTH_STAYING = "worth_staying"
+    NOT_KNOWN = "not_known"
+    WORTH_LEAVING = "worth_leaving"
+    DELISTING = "delisting"
+
+
+def exclusion(market: PairMarket, policy: CarryPolicy, instant: datetime) -> Reason | None:
+    """Return why nothing can be known of this pair at ``instant``; None when it is eligible."""
+    if not (market.pair.spot.is_trading and market.pair.perp.is_trading):
+        return Reason.NOT_TRADING
+    if market.spot is None or market.perp is None:
+        return Reason.BOOK_MISSING
+    if not (market.spot.is_sound and market.perp.is_sound):
+        return Reason.BOOK_UNSOUND
+    if min(market.spot.venue_at, market.perp.venue_at) < instant:
+        return Reason.BOOK_STALE
+    if market.mark_price is None or market.index_price is None:
+        return Reason.PRICE_MISSING
+    basis = market.basis_rate
+    if basis is None or abs(basis) > policy.basis_limit:
+        return Reason.IDENTITY_DOUBTFUL
+    if market.next_funding_at is None or not is_complete(
+        market.settlements, market.next_funding_at, instant
+    ):
+        return Reason.FUNDING_MISSING
+    if len(market.settlements) < policy.forecast_settlements:
+        return Reason.HISTORY_SHORT
+    return None

@@ -1,0 +1,101 @@
+"""The market as it arrives: the newest of everything, from which snapshots are cut."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from shared.domain.funding import FundingSettlement, is_complete
+from shared.domain.instrument import Category, Pair
+from shared.domain.market import MarketSnapshot, PairMarket, Quote
+
+
+@dataclass(frozen=True, slots=True)
+class PerpPrices:
+    """What a linear ticker says besides its book; rates are for the interval now running."""
+
+    mark_price: Decimal | None
+    index_price: Decimal | None
+    predicted_rate: Decimal | None
+    next_funding_at: datetime | None
+
+
+class MarketView:
+    """The newest quote of both legs of each pair, and the last ``keep`` settlements, oldest first.
+
+    Applying anything twice, or something older than what is known, changes nothing.
+    """
+
+    def __init__(self, pairs: Iterable[Pair], keep: int) -> None:
+        self._keep = keep
+        self._markets = {
+            pair.name: PairMarket(pair, None, None, None, None, None, None, ()) for pair in pairs
+        }
+
+    @property
+    def markets(self) -> Mapping[str, PairMarket]:
+        """Every pair as known now."""
+        return self._markets
+
+    def quoted(
+        self, category: Category, symbol: str, quote: Quote, prices: PerpPrices | None = None
+    ) -> None:
+        """Take in the top of one book; ``prices`` come with linear ones."""
+        for name, market in self._markets.items():
+            if category is Category.SPOT and market.pair.spot.symbol == symbol:
+                if market.spot is None or quote.venue_at >= market.spot.venue_at:
+                    self._markets[name] = replace(market, spot=quote)
+            elif (
+                category is Category.LINEAR
+                and market.pair.perp.symbol == symbol
+                and (market.perp is None or quote.venue_at >= market.perp.venue_at)
+            ):
+                self._markets[name] = _with_prices(replace(market, perp=quote), prices)
+
+    def settled(self, settlement: FundingSettlement) -> None:
+        """Take in a settled rate, in any order."""
+        market = self._markets.get(settlement.symbol)
+        if market is None or any(
+            known.settled_at == settlement.settled_at for known in market.settlements
+        ):
+            return
+        known = sorted((*market.settlements, settlement), key=lambda s: s.settled_at)
+        self._markets[settlement.symbol] = replace(market, settlements=tuple(known[-self._keep :]))
+
+    def newest_instant(self, every: timedelta) -> datetime | None:
+        """Return the latest multiple of ``every`` (from midnight UTC) all books have reached."""
+        stamps = [
+            None if quote is None else quote.venue_at
+            for market in self._markets.values()
+            for quote in (market.spot, market.perp)
+        ]
+        known = [stamp for stamp in stamps if stamp is not None]
+        if not known or len(known) < len(stamps):
+            return None
+        oldest = min(known)
+        midnight = oldest.replace(hour=0, minute=0, second=0, microsecond=0)
+        return midnight + ((oldest - midnight) // every) * every
+
+    def funding_is_complete(self, instant: datetime) -> bool:
+        """Return whether each pair's settlement due by ``instant`` is known."""
+        return all(
+            market.next_funding_at is not None
+            and is_complete(market.settlements, market.next_funding_at, instant)
+            for market in self._markets.values()
+        )
+
+    def snapshot(self, instant: datetime) -> MarketSnapshot:
+        """Return every pair as known now, to be judged as of ``instant``."""
+        return MarketSnapshot(instant, dict(self._markets))
+
+
+def _with_prices(market: PairMarket, prices: PerpPrices | None) -> PairMarket:
+    if prices is None:
+        return market
+    return replace(
+        market,
+        mark_price=prices.mark_price,
+        index_price=prices.index_price,
+        predicted_rate=prices.predicted_rate,
+        next_funding_at=prices.next_funding_at,
+    )

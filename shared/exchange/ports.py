@@ -1,0 +1,186 @@
+"""What the services need of an exchange. Two ports: one trades, one watches.
+
+Every number is a Decimal, every instant UTC and the venue's. Writes raise ``OrderRejected`` (a
+definite no on this send), ``RateLimited`` (not taken, by the venue's word) or ``OutcomeUnknown``
+(it may stand); reads raise ``ExchangeUnavailable``, ``RateLimited`` or ``Malformed``.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from shared.domain.funding import FundingSettlement
+from shared.domain.instrument import Category, Instrument
+from shared.domain.order import Fill, OrderTicket, Side
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReport:
+    """An order as the venue sees it; ``is_final`` when nothing can happen to it any more."""
+
+    category: Category
+    symbol: str
+    order_id: str
+    link_id: str
+    side: Side
+    status: str
+    is_final: bool
+    quantity: Decimal
+    limit_price: Decimal
+    filled_quantity: Decimal
+    filled_value: Decimal
+    reject_reason: str
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionReport:
+    """One execution, ours or not; ``exec_type`` is Trade, Funding, AdlTrade, BustTrade ..."""
+
+    fill: Fill
+    order_id: str
+    link_id: str
+    exec_type: str
+    is_maker: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PositionReport:
+    """One perpetual position; ``quantity`` is signed."""
+
+    symbol: str
+    quantity: Decimal
+    entry_price: Decimal | None
+    mark_price: Decimal | None
+    unrealized: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """One row of the transaction log: ``change`` = cash flow + funding - fee, then the balance.
+
+    ``key`` is unique: the venue repeats ``id`` on more than one row. ``funding`` positive is
+    received, ``fee`` positive is paid.
+    """
+
+    key: str
+    kind: str
+    category: str
+    symbol: str
+    currency: str
+    side: str
+    quantity: Decimal
+    price: Decimal | None
+    cash_flow: Decimal
+    funding: Decimal
+    fee: Decimal
+    change: Decimal
+    balance: Decimal
+    exec_id: str
+    order_id: str
+    link_id: str
+    venue_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """What the API key may do, and whose it is."""
+
+    account: str
+    can_trade: bool
+    can_withdraw: bool
+    bound_ips: tuple[str, ...]
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReset:
+    """The private stream was (re)connected: what came before may be lost, read by REST."""
+
+
+PrivateEvent = OrderReport | ExecutionReport | StreamReset
+
+
+@dataclass(frozen=True, slots=True)
+class FeedQuote:
+    """The merged, conflated top of one book; from ``mark`` on for linear only."""
+
+    category: Category
+    symbol: str
+    bid: Decimal
+    bid_size: Decimal
+    ask: Decimal
+    ask_size: Decimal
+    venue_at: datetime
+    mark: Decimal | None = None
+    index: Decimal | None = None
+    predicted_rate: Decimal | None = None
+    next_funding_at: datetime | None = None
+    funding_interval_hours: Decimal | None = None
+
+
+class TradingGateway(Protocol):
+    """Orders, account and the private stream of one unified account."""
+
+    async def check_account(self, symbols: Sequence[str]) -> KeyInfo:
+        """Verify key, modes and price-limit behaviour; raises Misconfigured with the remedy."""
+
+    async def place_order(self, ticket: OrderTicket, signed_at: datetime) -> str:
+        """Send one order signed at ``signed_at`` (wall) and return the venue's order id."""
+
+    async def cancel_order(self, category: Category, symbol: str, link_id: str) -> None:
+        """Ask for a cancel; "already final" counts as done."""
+
+    async def read_order(self, category: Category, symbol: str, link_id: str) -> OrderReport | None:
+        """Return the order from the open list or the history; None when neither knows it."""
+
+    async def read_open_orders(self) -> list[OrderReport]:
+        """Return every open order of both categories."""
+
+    async def read_executions(
+        self, category: Category, *, link_id: str | None = None, start: datetime | None = None
+    ) -> list[ExecutionReport]:
+        """Return executions, oldest first, all pages."""
+
+    async def read_wallet(self) -> Mapping[str, Decimal]:
+        """Return the wallet balance of each coin; an absent coin is zero."""
+
+    async def read_positions(self) -> list[PositionReport]:
+        """Return every open USDT perpetual position."""
+
+    async def read_transaction_log(self, start: datetime) -> list[LogRow]:
+        """Return the rows from ``start`` on in the order the venue booked them, all pages."""
+
+    def private_events(self) -> AsyncIterator[PrivateEvent]:
+        """Yield what the private stream says; a StreamReset comes first and on each reconnect."""
+
+    async def close(self) -> None:
+        """Let go of sockets and threads."""
+
+
+class MarketFeed(Protocol):
+    """Public data of one venue."""
+
+    async def fetch_instruments(self, category: Category) -> list[Instrument]:
+        """Return every product of the category that trades USDT."""
+
+    async def fetch_funding_rate_history(
+        self, symbol: str, start: datetime, end: datetime
+    ) -> list[FundingSettlement]:
+        """Return settled rates in [start, end], oldest first, all pages."""
+
+    async def fetch_ohlcv(
+        self, category: Category, symbol: str, start: datetime, end: datetime
+    ) -> list[tuple[datetime, Decimal, Decimal, Decimal, Decimal, Decimal]]:
+        """Return closed hourly bars (open time, open, high, low, close, volume), oldest first."""
+
+    async def venue_time(self) -> datetime | None:
+        """Return the newest stamp of the public feed; None before the first."""
+
+    def quotes(self, symbols: Sequence[str]) -> AsyncIterator[list[FeedQuote]]:
+        """Subscribe to both legs of ``symbols`` and yield what changed, conflated per book."""
+
+    async def close(self) -> None:
+        """Let go of sockets and threads."""

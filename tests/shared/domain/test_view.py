@@ -1,0 +1,64 @@
+"""MarketView: when an instant is complete, and what a snapshot holds."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from shared.domain.instrument import Category
+from shared.domain.view import MarketView, PerpPrices
+from tests.support.markets import EIGHT_HOURS, INSTANT, MIDNIGHT, pair, quote, settlements
+
+MINUTE = timedelta(minutes=1)
+PRICES = PerpPrices(Decimal(10000), Decimal(10000), Decimal("0.0001"), MIDNIGHT + EIGHT_HOURS)
+
+
+def test_an_instant_is_reached_when_the_slowest_of_all_books_has_reached_it() -> None:
+    view = MarketView([pair("BTC"), pair("ETH")], keep=21)
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        view.quoted(Category.LINEAR, symbol, quote("1", "2"), PRICES)
+    view.quoted(Category.SPOT, "BTCUSDT", quote("1", "2"))
+    assert view.newest_instant(MINUTE) is None
+    view.quoted(Category.SPOT, "ETHUSDT", quote("1", "2", at=INSTANT + timedelta(seconds=59)))
+    assert view.newest_instant(MINUTE) == INSTANT
+
+
+def test_an_older_quote_changes_nothing() -> None:
+    view = MarketView([pair()], keep=21)
+    view.quoted(Category.SPOT, "BTCUSDT", quote("5", "6"))
+    view.quoted(Category.SPOT, "BTCUSDT", quote("1", "2", at=INSTANT - MINUTE))
+    spot = view.markets["BTCUSDT"].spot
+    assert spot is not None
+    assert spot.bid == 5
+
+
+def test_spot_and_perpetual_of_one_symbol_are_kept_apart() -> None:
+    view = MarketView([pair()], keep=21)
+    view.quoted(Category.SPOT, "BTCUSDT", quote("1", "2"))
+    market = view.markets["BTCUSDT"]
+    assert (market.perp, market.mark_price) == (None, None)
+
+
+def test_settlements_come_in_any_order_once_and_only_the_newest_are_kept() -> None:
+    view = MarketView([pair()], keep=2)
+    first, second, third = settlements("BTCUSDT", ["0.1", "0.2", "0.3"])
+    for settled in (third, first, third, second):
+        view.settled(settled)
+    assert [s.rate for s in view.markets["BTCUSDT"].settlements] == [
+        Decimal("0.2"),
+        Decimal("0.3"),
+    ]
+
+
+def test_an_instant_after_a_settlement_waits_until_its_rate_is_known() -> None:
+    view = MarketView([pair()], keep=21)
+    for settled in settlements("BTCUSDT", ["0.1", "0.2"]):
+        view.settled(settled)
+    view.quoted(Category.SPOT, "BTCUSDT", quote("1", "2"))
+    view.quoted(Category.LINEAR, "BTCUSDT", quote("1", "2"), PRICES)
+    assert view.funding_is_complete(INSTANT)
+    later = PerpPrices(Decimal(1), Decimal(1), None, MIDNIGHT + 2 * EIGHT_HOURS)
+    at = MIDNIGHT + EIGHT_HOURS + MINUTE
+    view.quoted(Category.LINEAR, "BTCUSDT", quote("1", "2", at=at), later)
+    assert not view.funding_is_complete(at)
+    (due,) = settlements("BTCUSDT", ["0.3"], last_at=MIDNIGHT + EIGHT_HOURS)
+    view.settled(due)
+    assert view.funding_is_complete(at)

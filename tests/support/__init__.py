@@ -1,0 +1,1 @@
+"""Builders and fakes for ports, shared by the tests."""
