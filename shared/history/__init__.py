@@ -1,0 +1,1 @@
+"""Recorded market history: hourly prices and funding settlements, exact as published."""

@@ -1,0 +1,223 @@
+"""Reads a folder of recorded Bybit history (Parquet) into exact records, or refuses it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from shared.history.records import (
+    HOUR_MS,
+    Bar,
+    History,
+    MalformedHistory,
+    Settlement,
+    SymbolHistory,
+)
+
+SAMPLE: Final = Path(__file__).parent / "sample"
+EXCHANGE: Final = "bybit"
+SPOT_FILE: Final = "klines_spot.parquet"
+PERP_FILE: Final = "klines_perp.parquet"
+MARK_FILE: Final = "mark_price.parquet"
+FUNDING_FILE: Final = "funding.parquet"
+PRICE_FILES: Final = (SPOT_FILE, PERP_FILE, MARK_FILE)
+
+Closes = dict[int, Decimal]  # open time, UTC ms, to close
+
+
+def read_history(folder: Path | None = None, symbols: Sequence[str] | None = None) -> History:
+    """Return the Bybit history of ``folder`` (None: the sample that comes with the package).
+
+    ``symbols`` None means every symbol that all four files hold. Bars cover the hours for which
+    spot, perpetual and mark are all recorded; from the first such hour to the last none may be
+    missing. Prices may be stored as float64 (its shortest text is the published price), text or
+    decimal; rates are read from the text column ``rate_str``.
+
+    Raises:
+        MalformedHistory: a file, column, symbol, hour or settlement is missing, a row is
+            repeated or out of order, or a value is no positive price or no rate.
+    """
+    place = SAMPLE if folder is None else folder
+    prices = {name: _prices(place / name, symbols) for name in PRICE_FILES}
+    funding = _funding(place / FUNDING_FILE, symbols)
+    wanted = symbols if symbols is not None else _in_all([*prices.values(), funding])
+    if not wanted:
+        raise MalformedHistory(f"{place}: no symbol is in all four files; name another folder")
+    for name, closes in prices.items():
+        _refuse_absent(place / name, wanted, closes)
+    _refuse_absent(place / FUNDING_FILE, wanted, funding)
+    return History(
+        {
+            symbol: _joined(place, symbol, {n: prices[n][symbol] for n in prices}, funding[symbol])
+            for symbol in wanted
+        }
+    )
+
+
+def _joined(
+    place: Path, symbol: str, closes: Mapping[str, Closes], paid: Sequence[Settlement]
+) -> SymbolHistory:
+    spot, perp, mark = (closes[name] for name in PRICE_FILES)
+    first = max(next(iter(series)) for series in closes.values())
+    last = min(next(reversed(series)) for series in closes.values())
+    if first > last:
+        raise MalformedHistory(
+            f"{place}: {symbol} has no hour in which spot, perpetual and mark are all recorded; "
+            "leave the symbol out"
+        )
+    for name, series in closes.items():
+        _refuse_gaps(place / name, symbol, series, first, last)
+    bars = tuple(
+        Bar(at + HOUR_MS, spot[at], perp[at], mark[at]) for at in range(first, last + 1, HOUR_MS)
+    )
+    known = tuple(s for s in paid if s.at_ms <= last + HOUR_MS)
+    return SymbolHistory(symbol, bars, known)
+
+
+def _prices(path: Path, symbols: Sequence[str] | None) -> dict[str, Closes]:
+    table = _rows(path, ["symbol", "open_time", "close"], symbols, hourly=True)
+    found: dict[str, Closes] = {}
+    for symbol, part in _by_symbol(table):
+        times = _instants(path, symbol, part["open_time"])
+        found[symbol] = dict(zip(times, _closes(path, symbol, times, part["close"]), strict=True))
+    return found
+
+
+def _funding(path: Path, symbols: Sequence[str] | None) -> dict[str, tuple[Settlement, ...]]:
+    columns = ["symbol", "funding_time", "rate_str", "interval_hours", "note"]
+    found: dict[str, tuple[Settlement, ...]] = {}
+    for symbol, part in _by_symbol(_rows(path, columns, symbols, hourly=False)):
+        times = _instants(path, symbol, part["funding_time"])
+        rows = zip(
+            times,
+            part["rate_str"].to_pylist(),
+            part["interval_hours"].to_pylist(),
+            part["note"].to_pylist(),
+            strict=True,
+        )
+        paid = tuple(_settlement(path, symbol, *row) for row in rows)
+        _refuse_missed(path, symbol, paid)
+        found[symbol] = paid
+    return found
+
+
+def _rows(path: Path, columns: list[str], symbols: Sequence[str] | None, *, hourly: bool) -> Any:
+    """Return the wanted rows as an arrow table, in the order of the file."""
+    wanted = [("exchange", "==", EXCHANGE)]
+    if hourly:
+        wanted.append(("interval", "==", "1h"))
+    if symbols is not None:
+        wanted.append(("symbol", "in", list(symbols)))  # type: ignore[arg-type]
+    try:
+        return pq.read_table(path, columns=columns, filters=wanted)
+    except FileNotFoundError as error:
+        raise MalformedHistory(f"{path}: no such file; import the history first") from error
+    except (pa.ArrowException, KeyError) as error:
+        raise MalformedHistory(f"{path}: {error}; write the file again") from error
+
+
+def _by_symbol(table: Any) -> Iterator[tuple[str, Any]]:
+    for symbol in sorted(pc.unique(table["symbol"]).to_pylist()):
+        yield symbol, table.filter(pc.equal(table["symbol"], symbol))
+
+
+def _in_all(found: Iterable[Mapping[str, object]]) -> list[str]:
+    return sorted(set.intersection(*(set(each) for each in found)))
+
+
+def _instants(path: Path, symbol: str, column: Any) -> list[int]:
+    times: list[int] = column.to_pylist()
+    for at in times:
+        if at is None or at % HOUR_MS:
+            raise _refusal(path, symbol, at, "is not on a whole hour; import the row again")
+    for before, at in pairwise(times):
+        if at == before:
+            raise _refusal(path, symbol, at, "is there twice; remove one of the rows")
+        if at < before:
+            raise _refusal(path, symbol, at, "is out of order; sort the file by symbol and time")
+    return times
+
+
+def _closes(path: Path, symbol: str, times: Sequence[int], column: Any) -> list[Decimal]:
+    values = column.to_pylist()
+    for at, value in zip(times, values, strict=True):
+        if value is None:
+            raise _refusal(path, symbol, at, "has no close; import the row again")
+    try:
+        closes = [_decimal(value) for value in values]
+    except InvalidOperation as error:
+        raise MalformedHistory(
+            f"{path}: {symbol}: a close is no number; import the rows again"
+        ) from error
+    for at, close in zip(times, closes, strict=True):
+        if not (close.is_finite() and close > 0):
+            raise _refusal(path, symbol, at, f"closes at {close}; import the row again")
+    return closes
+
+
+def _decimal(value: Any) -> Decimal:
+    """Return the number as it was published: the shortest text that reads back as the float."""
+    return Decimal(repr(value).removesuffix(".0")) if isinstance(value, float) else Decimal(value)
+
+
+def _settlement(
+    path: Path, symbol: str, at: int, rate: str | None, hours: int | None, note: str | None
+) -> Settlement:
+    if rate is None or hours is None or hours <= 0:
+        raise _refusal(path, symbol, at, "has no rate or no interval; import the row again")
+    try:
+        exact = Decimal(rate)
+    except InvalidOperation:
+        exact = Decimal("NaN")
+    if not exact.is_finite():
+        raise _refusal(path, symbol, at, f"has the rate {rate!r}; import the row again")
+    return Settlement(at, exact, hours, note or "ok")
+
+
+def _refuse_absent(path: Path, wanted: Iterable[str], found: Mapping[str, object]) -> None:
+    for symbol in wanted:
+        if symbol not in found:
+            raise MalformedHistory(
+                f"{path}: no row of {symbol}; leave the symbol out or import it first"
+            )
+
+
+def _refuse_gaps(path: Path, symbol: str, series: Closes, first: int, last: int) -> None:
+    for at in range(first, last + 1, HOUR_MS):
+        if at not in series:
+            raise _refusal(path, symbol, at, "is missing; fetch that hour or read a shorter span")
+
+
+def _refuse_missed(path: Path, symbol: str, paid: Sequence[Settlement]) -> None:
+    """Refuse a step that the venue's schedule does not explain.
+
+    Where the interval changes, the source knows neither hour of the change: any step up to the
+    longer of the two intervals is taken (Bybit SOLUSDT stepped 6 h on 2022-11-10).
+    """
+    for before, now in pairwise(paid):
+        hours = (now.at_ms - before.at_ms) // HOUR_MS
+        same = now.interval_hours == before.interval_hours
+        longest = max(now.interval_hours, before.interval_hours)
+        if hours > longest or (same and hours != now.interval_hours):
+            raise _refusal(
+                path,
+                symbol,
+                now.at_ms,
+                f"settles {hours} h after the one before, which is no {now.interval_hours} h "
+                "interval; fetch the settlements between",
+            )
+
+
+def _refusal(path: Path, symbol: str, at_ms: int | None, problem: str) -> MalformedHistory:
+    at = "a row" if at_ms is None else _text(at_ms)
+    return MalformedHistory(f"{path}: {symbol} {at} {problem}")
+
+
+def _text(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
