@@ -1,0 +1,53 @@
+"""Recorded products as the core's pairs and as the venue's rules."""
+
+from collections.abc import Iterable
+
+from shared.domain.instrument import Category, Instrument, Pair
+from shared.history.rules import ProductRules
+from shared.venue.rules import Rule
+
+
+def venue_rule(product: ProductRules) -> Rule:
+    """Return the venue's rule of one recorded product."""
+    return Rule(
+        category=product.category,
+        symbol=product.symbol,
+        base=product.base,
+        quote=product.quote,
+        tick=product.tick,
+        step=product.step,
+        min_qty=product.min_qty,
+        max_qty=product.max_qty,
+        min_notional=product.min_notional,
+        taker_fee=product.taker_fee,
+        maker_fee=product.maker_fee,
+        max_leverage=product.max_leverage,
+        maintenance_rate=product.maintenance_rate,
+    )
+
+
+def instrument(product: ProductRules) -> Instrument:
+    """Return the core's instrument of one recorded product; it trades throughout."""
+    return Instrument(
+        category=Category(product.category),
+        symbol=product.symbol,
+        base=product.base,
+        quote=product.quote,
+        status="Trading",
+        tick=product.tick,
+        step=product.step,
+        min_quantity=product.min_qty,
+        max_quantity=product.max_qty,
+        min_notional=product.min_notional,
+        funding_cap=product.funding_cap,
+    )
+
+
+def pairs(products: Iterable[ProductRules], symbols: Iterable[str]) -> list[Pair]:
+    """Return the pair of each symbol that has both legs, by name."""
+    known = {(p.category, p.symbol): p for p in products}
+    return [
+        Pair(instrument(known["spot", symbol]), instrument(known["linear", symbol]))
+        for symbol in sorted(symbols)
+        if ("spot", symbol) in known and ("linear", symbol) in known
+    ]
