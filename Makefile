@@ -1,0 +1,44 @@
+# Carrydesk: `make help` lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON := $(shell command -v python3.12 || command -v python3.13 || command -v python3.11 || command -v python3)
+BIN := .venv/bin
+ARGS ?= run
+
+.PHONY: help backtest check test bench lock format
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
+
+.venv/ready: requirements/dev.txt pyproject.toml
+	@command -v "$(PYTHON)" >/dev/null || { echo "Python 3.11 to 3.13 is needed and was not found."; exit 1; }
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v <= (3, 13) and f"Python 3.11 to 3.13 is needed, {v[0]}.{v[1]} was found.")'
+	"$(PYTHON)" -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+backtest: .venv/ready ## Replay history: make backtest ARGS="run --from 2023-01-01"
+	$(BIN)/carry backtest $(ARGS)
+
+check: .venv/ready ## Format, lint, types, fast tests
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/pytest -q -m "not slow and not compose" tests/architecture tests/shared
+
+test: .venv/ready ## Everything that needs no container
+	$(BIN)/pytest -q -m "not compose"
+
+bench: .venv/ready ## Ratios against yardsticks, measured in one run
+	$(BIN)/python -m tests.bench
+
+format: .venv/ready ## Format and sort imports
+	$(BIN)/ruff check --quiet --fix .
+	$(BIN)/ruff format --quiet .
+
+lock: .venv/ready ## Pin what is installed anew, with hashes and without addresses
+	$(BIN)/pip install --quiet uv
+	for spec in "runtime:--extra backtest" "demo:--extra embedded --extra backtest" "dev:--extra embedded --extra backtest --extra dev"; do \
+	  $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11.0 --no-emit-index-url \
+	    --no-header --no-annotate $${spec#*:} pyproject.toml -o requirements/$${spec%%:*}.txt; \
+	done

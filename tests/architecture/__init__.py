@@ -1,0 +1,1 @@
+"""The import rules and seams, held by parsing."""
