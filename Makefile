@@ -1,7 +1,10 @@
 # Carrydesk: `make help` lists what there is.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-PYTHON := $(shell command -v python3.12 || command -v python3.13 || command -v python3.11 || command -v python3)
+# A version manager's stub may be on PATH without the version behind it, so each is tried.
+PYTHON := $(shell for python in python3.12 python3.13 python3.11 python3; do \
+  $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+    && { command -v $$python; break; }; done)
 BIN := .venv/bin
 ARGS ?= run
 
@@ -10,8 +13,7 @@ help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
 
 .venv/ready: requirements/dev.txt pyproject.toml
-	@command -v "$(PYTHON)" >/dev/null || { echo "Python 3.11 to 3.13 is needed and was not found."; exit 1; }
-	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v <= (3, 13) and f"Python 3.11 to 3.13 is needed, {v[0]}.{v[1]} was found.")'
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found."; exit 1; }
 	"$(PYTHON)" -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

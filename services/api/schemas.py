@@ -1,0 +1,272 @@
+"""What the API answers: amounts are decimal strings, instants are ISO 8601 in UTC.
+
+``venue`` instants come from the exchange's clock and decide; ``wall`` instants are ours.
+Cash is positive when we receive it. Rates are fractions of notional for one interval.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer
+
+Amount = Annotated[
+    Decimal, PlainSerializer(lambda value: format(value, "f"), return_type=str, when_used="json")
+]
+"""A decimal that crosses the wire as a plain string, never in exponent form."""
+
+PairState = Literal["Opening", "Hedged", "Unwinding", "Closed", "Broken"]
+Verdict = Literal["open", "hold", "close", "passed_over"]
+Answer = Literal["yes", "no", "unknown"]
+
+
+class View(BaseModel):
+    """One answer of the API; built by us, so unknown fields are a mistake."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Problem(View):
+    """An error as RFC 9457 problem details."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+class ServiceHealth(View):
+    """Whether one service has been heard of lately."""
+
+    name: str
+    alive: bool
+    ready: bool
+    detail: str
+    seen_at: datetime | None
+
+
+class StatusView(View):
+    """Where orders go, what time it is there, and who is running."""
+
+    venue: Literal["replay", "paper", "demo", "testnet", "live"]
+    version: str
+    venue_at: datetime | None
+    wall_at: datetime
+    replay_speed: Amount | None
+    data_age_seconds: Amount | None
+    next_settlement_at: datetime | None
+    services: list[ServiceHealth]
+
+
+class HedgedAnswer(View):
+    """Am I hedged: the summed net delta of all pairs, and the longest time one leg stood alone."""
+
+    answer: Answer
+    net_delta_usdt: Amount | None
+    gross_notional_usdt: Amount | None
+    orders_in_doubt: int
+    unhedged_seconds_max: Amount
+
+
+class SafeAnswer(View):
+    """Am I safe: notional at work against the capital of the account."""
+
+    answer: Answer
+    exposure_usdt: Amount | None
+    exposure_limit_usdt: Amount | None
+    equity_usdt: Amount | None
+    ledger_difference_usdt: Amount | None
+
+
+class EarningAnswer(View):
+    """Am I earning: net of every cost, since the start and over the last 24 venue hours."""
+
+    answer: Answer
+    net_usdt: Amount | None
+    net_24h_usdt: Amount | None
+    funding_usdt: Amount | None
+    fees_usdt: Amount | None
+    basis_usdt: Amount | None
+    next_due_usdt: Amount | None
+    return_on_capital: Amount | None
+
+
+class Need(View):
+    """One thing that asks for a person, or is only watched."""
+
+    kind: Literal["needs_you", "watching"]
+    title: str
+    detail: str
+
+
+class LatestEvent(View):
+    """One line of what happened last."""
+
+    at: datetime
+    kind: Literal["decision", "opened", "closed", "funding", "alarm"]
+    sentence: str
+    amount_usdt: Amount | None
+
+
+class OverviewView(View):
+    """The four answers of the home page."""
+
+    as_of: datetime | None
+    hedged: HedgedAnswer
+    safe: SafeAnswer
+    earning: EarningAnswer
+    needs: list[Need]
+    latest: list[LatestEvent]
+
+
+class EquityPoint(View):
+    """Equity of the account at one venue instant; ``funding_usdt`` is cumulated since the start."""
+
+    at: datetime
+    equity_usdt: Amount
+    net_usdt: Amount
+    funding_usdt: Amount
+
+
+class SettlementPoint(View):
+    """Funding received (+) or paid (-) by all pairs at one settlement."""
+
+    at: datetime
+    funding_usdt: Amount
+
+
+class EquityView(View):
+    """Equity and funding for the chart, oldest first."""
+
+    as_of: datetime | None
+    points: list[EquityPoint]
+    settlements: list[SettlementPoint]
+
+
+class PairView(View):
+    """One pair that is held, being opened or being closed."""
+
+    pair: str
+    symbol: str
+    base: str
+    state: PairState
+    opened_at: datetime
+    spot_quantity: Amount
+    perp_quantity: Amount
+    notional_usdt: Amount | None
+    net_delta_usdt: Amount | None
+    last_rate: Amount | None
+    expected_rate: Amount | None
+    funding_interval_hours: Amount | None
+    annualized_on_notional: Amount | None
+    funding_usdt: Amount
+    fees_usdt: Amount
+    basis_usdt: Amount | None
+    net_usdt: Amount | None
+    due_usdt: Amount | None
+    next_settlement_at: datetime | None
+    break_even_ratio: Amount | None
+    correlation_id: str
+
+
+class OpportunityView(View):
+    """What the last decision thought of one symbol.
+
+    ``expected_funding`` minus ``cost`` is ``value``, all fractions of notional over ``hold_hours``.
+    ``break_even_settlements`` is rounded up. ``reason`` is a code, ``sentence`` says it in words.
+    """
+
+    rank: int
+    pair: str
+    symbol: str
+    base: str
+    verdict: Verdict
+    reason: str
+    sentence: str
+    last_rate: Amount | None
+    expected_rate: Amount | None
+    funding_interval_hours: Amount | None
+    annualized_on_notional: Amount | None
+    expected_funding: Amount | None
+    fee_cost: Amount | None
+    slippage_cost: Amount | None
+    basis_cost: Amount | None
+    cost: Amount | None
+    value: Amount | None
+    hold_hours: Amount | None
+    break_even_settlements: int | None
+    break_even_hours: Amount | None
+    basis_rate: Amount | None
+    target_quantity: Amount | None
+    target_notional_usdt: Amount | None
+    binding_limit: str | None
+
+
+class OpportunitiesView(View):
+    """The ranking of the last decision, best first."""
+
+    decision_id: str | None
+    decided_at: datetime | None
+    policy_hash: str | None
+    break_even_limit_settlements: int | None
+    rows: list[OpportunityView]
+
+
+class OrderView(View):
+    """One order we sent, with what became of it."""
+
+    client_order_id: str
+    correlation_id: str
+    pair: str
+    category: Literal["spot", "linear"]
+    symbol: str
+    side: Literal["Buy", "Sell"]
+    quantity: Amount
+    limit_price: Amount
+    filled_quantity: Amount
+    average_price: Amount | None
+    state: str
+    created_at: datetime
+
+
+class LedgerEntryView(View):
+    """One posting; the postings of a group sum to zero per asset."""
+
+    group_id: int
+    account: str
+    asset: str
+    amount: Amount
+    kind: str
+    pair: str | None
+    at: datetime
+    correlation_id: str | None
+
+
+class FundingRateView(View):
+    """One settled funding rate."""
+
+    symbol: str
+    settled_at: datetime
+    rate: Amount
+    interval_hours: Amount
+
+
+class RunView(View):
+    """One back-test run, queued, running or done."""
+
+    id: str
+    kind: str
+    state: Literal["queued", "running", "done", "failed"]
+    created_at: datetime
+    net_usdt: Amount | None
+    detail: str | None
+
+
+class StreamEvent(View):
+    """One server-sent event: ``id`` is the resume token, ``event`` the topic that changed.
+
+    Topics: ``status`` (carries a StatusView), ``overview`` (OverviewView), ``pairs``
+    (list of PairView), ``opportunities`` (OpportunitiesView), ``equity`` (hint to read again).
+    """
+
+    topic: Literal["status", "overview", "pairs", "opportunities", "equity"]

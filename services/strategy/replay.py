@@ -1,0 +1,45 @@
+"""Decide a journaled decision again and compare: the same inputs must give the same verdicts."""
+
+from dataclasses import dataclass
+
+from services.strategy.record import decode_inputs, verdicts
+from shared.store.decisions import StoredDecision
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """``difference`` names the first thing that is not equal; None when all is."""
+
+    decision_id: str
+    difference: str | None
+
+
+def replay(stored: StoredDecision) -> Replay:
+    """Return whether ``decide`` still says what it said.
+
+    Raises: LookupError when the inputs were not kept.
+    """
+    if stored.inputs is None:
+        raise LookupError(
+            f"the inputs of decision {stored.id} are no longer stored: "
+            "passes that change nothing are kept for 7 days"
+        )
+    inputs = decode_inputs(stored.inputs)
+    again = verdicts(inputs.decide(), inputs.policy)
+    return Replay(stored.id, _first_difference(dict(stored.verdicts), again, "decision"))
+
+
+def _first_difference(stored: object, again: object, where: str) -> str | None:
+    if isinstance(stored, dict) and isinstance(again, dict):
+        for key in sorted({*stored, *again}):
+            found = _first_difference(stored.get(key), again.get(key), f"{where}.{key}")
+            if found:
+                return found
+        return None
+    if isinstance(stored, list) and isinstance(again, list) and len(stored) == len(again):
+        for place, (one, other) in enumerate(zip(stored, again, strict=True)):
+            found = _first_difference(one, other, f"{where}[{place}]")
+            if found:
+                return found
+        return None
+    return None if stored == again else f"{where}: stored {stored!r}, now {again!r}"
