@@ -17,7 +17,9 @@ SHARED = {
     "telemetry": {"shared.telemetry", "structlog", "prometheus_client"},
     "config": {"shared.config", "shared.domain", "pydantic", "pydantic_settings"},
     "runtime": {"shared.runtime", "shared.domain", "shared.telemetry", "uvloop"},
-    "store": {"shared.store", "shared.domain", "shared.telemetry", "asyncpg", "sqlalchemy", "alembic"},
+    "store": {
+        "shared.store", "shared.domain", "shared.telemetry", "asyncpg", "sqlalchemy", "alembic",
+    },
     "bus": {
         "shared.bus", "shared.domain", "shared.telemetry", "shared.runtime", "shared.store",
         "redis", "msgspec", "asyncpg",

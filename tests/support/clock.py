@@ -9,7 +9,7 @@ from itertools import count
 class ManualClock:
     """Implements ``shared.runtime.clock.Clock``; ``advance`` wakes the sleepers that are due.
 
-    With ``auto=True`` a sleep moves the clock itself and returns at once, for loops that wait alone.
+    With ``auto=True`` a sleep moves the clock itself and returns at once: for a lone loop.
     """
 
     def __init__(
