@@ -1,199 +1,116 @@
-"""The engine against figures that others published, from the inputs they were computed from."""
+"""Two published back-tests, reproduced; the figures are theirs (tests/data/published).
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+The default figures of the threshold rule, without its look-ahead, are quoted from the data paper,
+which recomputed them from the same file.
+"""
+
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from services.backtest.account import frictionless_books
-from services.backtest.result import RunResult
-from services.backtest.rule import Notional, Seen, Units, run_rule
-from shared.history.records import Bar, History, Settlement, SymbolHistory
-from shared.history.rules import ProductRules
+from services.backtest.published import PublishedRun, run_rule
+from shared.history.records import Settlement
+from shared.venue.rules import Rule
 
-PUBLISHED = Path(__file__).parents[2] / "data" / "published"
-EIGHT_HOURS_MS = 8 * 3_600_000
-
-
-def rows(name: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = pq.read_table(PUBLISHED / name).to_pylist()
-    return found
+DATA = Path(__file__).parents[2] / "data" / "published"
+ENTRY, EXIT = Decimal("0.0005"), Decimal("0.00025")
+HUGE = Decimal(10**12)
 
 
-def settled(row: Mapping[str, Any]) -> Settlement:
-    return Settlement(row["funding_time"], Decimal(row["rate_str"]), row["interval_hours"])
-
-
-def perp(symbol: str, *, taker_fee: str, step: str) -> ProductRules:
-    return ProductRules(
+def rule(*, step: str, fee: str) -> Rule:
+    tiny = Decimal(step)
+    return Rule(
         category="linear",
-        symbol=symbol,
-        base=symbol.removesuffix("USDT"),
+        symbol="BTCUSDT",
+        base="BTC",
         quote="USDT",
-        tick=Decimal("0.01"),
-        step=Decimal(step),
-        min_qty=Decimal(step),
-        max_qty=Decimal("1e15"),
-        min_notional=Decimal(1),
-        taker_fee=Decimal(taker_fee),
-        maker_fee=Decimal(taker_fee),
-        max_leverage=Decimal(10),
-        maintenance_rate=Decimal("0.01"),
-        half_spread_bps=Decimal(1),
-        level_notional=Decimal(1),
-        launch_ms=0,
-        funding_cap=Decimal("0.03"),
+        tick=Decimal("0.00001"),
+        step=tiny,
+        min_qty=tiny,
+        max_qty=HUGE,
+        min_notional=Decimal(0),
+        taker_fee=Decimal(fee),
+        maker_fee=Decimal(fee),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Threshold:
-    """hfchiu: flat and |rate| over 0.05 %: receive with 2.7 times the capital; out under 0.025 %."""
-
-    symbol: str = "BTCUSDT"
-
-    def targets(self, seen: Seen) -> Mapping[str, Units | Notional]:
-        rate = seen.settlements[self.symbol][-1].rate
-        if seen.positions[self.symbol]:
-            close = abs(rate) < Decimal("0.00025")
-            return {self.symbol: Units(Decimal(0))} if close else {}
-        if abs(rate) <= Decimal("0.0005"):
-            return {}
-        size = seen.equity * Decimal("0.9") * 3
-        return {self.symbol: Notional(-size if rate > 0 else size)}
+def settlements(file: str, symbol: str) -> list[Settlement]:
+    rows = pq.read_table(DATA / file).to_pylist()
+    return [
+        Settlement(r["funding_time"], Decimal(r["rate_str"]), r["interval_hours"])
+        for r in rows
+        if r["symbol"] == symbol
+    ]
 
 
-def run_hfchiu(*, look_ahead: bool) -> RunResult:
-    paid = tuple(map(settled, rows("hfchiu_funding.parquet")))
-    one = Decimal(1)  # the published run knows no price
-    bars = tuple(Bar(s.at_ms, one, one, one) for s in paid)
+def threshold(settled: Settlement, held: Decimal, capital: Decimal) -> Decimal:
+    """Receive when the rate is large, with 2.7 times the capital; leave when it is small."""
+    if held == 0 and abs(settled.rate) > ENTRY:
+        return (capital * Decimal("0.9") * 3).copy_sign(-settled.rate)
+    if held != 0 and abs(settled.rate) < EXIT:
+        return Decimal(0)
+    return held
+
+
+def hfchiu(*, look_ahead: bool) -> PublishedRun:
+    history = settlements("hfchiu_funding.parquet", "BTCUSDT")
+    assert len(history) == 6325
+    flat = {s.at_ms: Decimal(1) for s in history}  # the published run has no price gains
     return run_rule(
-        Threshold(),
-        History({"BTCUSDT": SymbolHistory("BTCUSDT", bars, paid)}),
-        [perp("BTCUSDT", taker_fee="0.001", step="1e-12")],
+        history,
+        flat,
+        threshold,
+        rule(step="1e-8", fee="0.001"),
         Decimal(10_000),
-        datetime(2019, 9, 10, 8, tzinfo=UTC),
-        datetime(2025, 6, 18, 9, tzinfo=UTC),
         look_ahead=look_ahead,
-        books=frictionless_books,
-        step_ms=EIGHT_HOURS_MS,
     )
 
 
-@pytest.fixture(scope="module")
-def cheating() -> RunResult:
-    return run_hfchiu(look_ahead=True)
+def test_the_threshold_rule_gives_the_published_figures_only_when_told_to_look_ahead() -> None:
+    run = hfchiu(look_ahead=True)
+    assert round(run.final, 6) == Decimal("18154.127911")
+    assert round(run.funding, 6) == Decimal("13047.602509")
+    assert round(run.costs, 6) == Decimal("4893.474598")
+    assert (run.executions, len(run.trades)) == (134, 67)
+    payments = [p for t in run.trades for p in t.funding]
+    assert len(payments) - len(run.trades) == 485  # as published: without each entry's own
+    assert sum(p > 0 for p in payments) == 550
+    assert sum(t.net > 0 for t in run.trades) == 33
 
 
-@pytest.fixture(scope="module")
-def honest() -> RunResult:
-    return run_hfchiu(look_ahead=False)
-
-
-def micro(amount: Decimal) -> Decimal:
-    return amount.quantize(Decimal("0.000001"))
-
-
-def profitable(result: RunResult) -> int:
-    return sum(trip.parts.net > 0 for trip in result.round_trips)
-
-
-def test_hfchiu_with_look_ahead_gives_the_published_money(cheating: RunResult) -> None:
-    assert micro(cheating.equity_end) == Decimal("18154.127911")
-    assert micro(cheating.parts.funding) == Decimal("13047.602509")
-    assert micro(cheating.parts.fees) == Decimal("-4893.474598")
-    assert cheating.parts.basis == cheating.parts.slippage == 0
-
-
-def test_hfchiu_with_look_ahead_gives_the_published_counts(cheating: RunResult) -> None:
-    said = json.loads((PUBLISHED / "figures.json").read_text())
-    said = said["hfchiu_btcusdt_funding_threshold"]["published"]
-    own = sum(trip.own for trip in cheating.round_trips)
-    assert cheating.instants == said["records"] == 6325
-    assert len(cheating.fills) == said["trade_executions"] == 134
-    assert len(cheating.round_trips) == said["completed_trades"] == 67
-    assert profitable(cheating) == said["profitable_trades"] == 33
-    assert len(cheating.settlements) == 552
-    assert len(cheating.settlements) - own == said["periods_in_position"] == 485
-    paying = sum(row.amount > 0 for row in cheating.settlements)
-    assert paying == said["profitable_funding_periods"] == 550
-
-
-def test_hfchiu_by_default_is_paid_from_the_next_settlement_on(honest: RunResult) -> None:
-    assert micro(honest.equity_end) == Decimal("15968.805077")
-    assert micro(honest.parts.funding) == Decimal("10523.357834")
-    assert micro(honest.parts.fees) == Decimal("-4554.552757")
-    assert not any(trip.own for trip in honest.round_trips)
-
-
-def test_hfchiu_by_default_pays_less_often_and_wins_less_often(honest: RunResult) -> None:
-    assert len(honest.fills) == 134
-    assert len(honest.settlements) == 485
-    assert sum(row.amount > 0 for row in honest.settlements) == 483
-    assert profitable(honest) == 27
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """AHA "hold": these shorts, from the first instant to the last."""
-
-    quantities: Mapping[str, Decimal]
-
-    def targets(self, seen: Seen) -> Mapping[str, Units | Notional]:
-        return {name: Units(-quantity) for name, quantity in self.quantities.items()}
-
-
-@pytest.fixture(scope="module")
-def held() -> RunResult:
-    """The mark at a settlement is the perpetual's open of the bar that begins there: their rule."""
-    opens = {(r["symbol"], r["open_time"]): r["open"] for r in rows("aha_perp_open.parquet")}
-    paid: dict[str, list[Settlement]] = {}
-    for row in rows("aha_funding.parquet"):
-        paid.setdefault(row["symbol"], []).append(settled(row))
-    symbols = {}
-    for name, settlements in paid.items():
-        prices = [Decimal(repr(opens[name, s.at_ms])) for s in settlements]
-        bars = [Bar(s.at_ms, p, p, p) for s, p in zip(settlements, prices, strict=True)]
-        symbols[name] = SymbolHistory(name, tuple(bars), tuple(settlements))
-    quantities = {
-        r["symbol"]: Decimal(repr(r["quantity"])) for r in rows("aha_hold_trades.parquet")
-    }
-    start = datetime(2023, 1, 1, tzinfo=UTC)
-    return run_rule(
-        Hold(quantities),
-        History(symbols),
-        [perp(name, taker_fee="0.0005", step="1e-17") for name in symbols],
-        Decimal(10_000_000),
-        start,
-        start + timedelta(days=547, hours=1),
-        books=frictionless_books,
-        step_ms=EIGHT_HOURS_MS,
-    )
+def test_by_default_the_threshold_rule_is_paid_from_the_next_settlement_on() -> None:
+    run = hfchiu(look_ahead=False)
+    assert round(run.final, 2) == Decimal("15968.81")
+    assert round(run.funding, 2) == Decimal("10523.36")
+    assert round(run.costs, 2) == Decimal("4554.55")
 
 
 @pytest.mark.parametrize(
     ("symbol", "funding"), [("BTCUSDT", "1193228.611131"), ("ETHUSDT", "483968.218600")]
 )
-def test_aha_hold_collects_the_published_funding(
-    held: RunResult, symbol: str, funding: str
+def test_a_held_short_collects_the_published_funding_to_the_last_digit(
+    symbol: str, funding: str
 ) -> None:
-    said = json.loads((PUBLISHED / "figures.json").read_text())["aha_hold"]["funding_by_leg"]
-    leg = said[f"binance:{symbol}:linear"]
-    assert micro(held.by_pair[symbol].funding) == Decimal(funding)
-    assert abs(held.by_pair[symbol].funding - Decimal(str(leg["funding_usd"]))) < Decimal("0.01")
-    paid = [row for row in held.settlements if row.pair == symbol]
-    assert len(paid) == leg["settlements"] == 1641
-
-
-def test_aha_hold_is_marked_and_not_closed(held: RunResult) -> None:
-    assert [(h.pair, h.perp_quantity < 0) for h in held.holdings] == [
-        ("BTCUSDT", True),
-        ("ETHUSDT", True),
+    history = settlements("aha_funding.parquet", symbol)
+    opens = {
+        r["open_time"]: Decimal(repr(r["open"]))
+        for r in pq.read_table(DATA / "aha_perp_open.parquet").to_pylist()
+        if r["symbol"] == symbol
+    }
+    (trade,) = [
+        r
+        for r in pq.read_table(DATA / "aha_hold_trades.parquet").to_pylist()
+        if r["symbol"] == symbol
     ]
-    assert held.net == held.parts.net
+    quantity = Decimal(repr(trade["quantity"]))
+    opened = trade["open_time"]
+
+    def hold(settled: Settlement, held: Decimal, capital: Decimal) -> Decimal:
+        return -quantity if settled.at_ms >= opened else held
+
+    run = run_rule(history, opens, hold, rule(step="1e-16", fee="0.0005"), HUGE)
+    (life,) = run.trades
+    assert len(life.funding) == 1641
+    assert round(run.funding, 6) == Decimal(funding)
