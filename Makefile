@@ -8,7 +8,7 @@ PYTHON := $(shell for python in python3.12 python3.13 python3.11 python3; do \
 BIN := .venv/bin
 ARGS ?= run
 
-.PHONY: help backtest check test bench lock format
+.PHONY: help backtest check test bench lock format dashboard
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
 
@@ -30,6 +30,12 @@ check: .venv/ready ## Format, lint, types, fast tests
 
 test: .venv/ready ## Everything that needs no container
 	$(BIN)/pytest -q -m "not compose"
+
+dashboard-ui/node_modules/.package-lock.json: dashboard-ui/package-lock.json
+	cd dashboard-ui && npm ci --no-audit --no-fund --loglevel=error
+
+dashboard: dashboard-ui/node_modules/.package-lock.json ## Check, test and build the dashboard
+	cd dashboard-ui && npm run check && npm test && npm run build
 
 bench: .venv/ready ## Ratios against yardsticks, measured in one run
 	$(BIN)/python -m tests.bench

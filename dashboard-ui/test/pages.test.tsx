@@ -1,0 +1,164 @@
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { act, cleanup, fireEvent, render, screen, within } from "@testing-library/react";
+import type { ReactNode } from "react";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { AnswerStrip } from "@/components/answer-strip";
+import { OpportunitiesPanel } from "@/components/opportunities-panel";
+import { PairsPanel } from "@/components/pairs-panel";
+import { keys, type Topic } from "@/lib/keys";
+import { opportunity, overview, pair, status } from "./builders";
+
+let cache: QueryClient;
+
+beforeEach(() => {
+  vi.stubGlobal("matchMedia", () => ({
+    matches: true,
+    addEventListener: () => undefined,
+    removeEventListener: () => undefined,
+  }));
+  vi.stubGlobal("fetch", () => Promise.reject(new TypeError("no network in tests")));
+  window.history.replaceState(null, "", "/");
+  cache = new QueryClient({
+    defaultOptions: { queries: { staleTime: Number.POSITIVE_INFINITY, retry: false } },
+  });
+});
+
+afterEach(() => {
+  cleanup();
+  vi.unstubAllGlobals();
+});
+
+function show(node: ReactNode, views: Partial<Record<Topic, unknown>>): void {
+  for (const [topic, view] of Object.entries(views)) cache.setQueryData(keys[topic as Topic], view);
+  render(<QueryClientProvider client={cache}>{node}</QueryClientProvider>);
+}
+
+const ranking = (...rows: ReturnType<typeof opportunity>[]) => ({
+  decision_id: "d-1",
+  decided_at: "2023-11-20T15:01:00Z",
+  policy_hash: "ab",
+  break_even_limit_settlements: 21,
+  rows,
+});
+
+describe("the four answers", () => {
+  test("each is a word or a number with its sentence", () => {
+    show(<AnswerStrip />, { overview: overview(), status: status() });
+    const hedged = within(screen.getByRole("region", { name: "Hedged?" }));
+    expect(hedged.getByText("Yes")).toBeTruthy();
+    expect(hedged.getByText("net delta +5.00 USDT")).toBeTruthy();
+    expect(hedged.getByText("+5.00 bps")).toBeTruthy();
+    const safe = within(screen.getByRole("region", { name: "Safe?" }));
+    expect(safe.getByText("exposure 25 % of limit")).toBeTruthy();
+    const earning = within(screen.getByRole("region", { name: "Earning?" }));
+    expect(earning.getByText("\u22123.01").className).toBe("text-loss");
+  });
+
+  test("what is not known is never Yes", () => {
+    const hedged = {
+      ...overview().hedged,
+      answer: "unknown" as const,
+      net_delta_usdt: null,
+      gross_notional_usdt: null,
+    };
+    show(<AnswerStrip />, { overview: overview({ hedged }), status: status() });
+    const cell = within(screen.getByRole("region", { name: "Hedged?" }));
+    expect(cell.getByText("Not known")).toBeTruthy();
+    expect(cell.queryByText("Yes")).toBeNull();
+  });
+
+  test("old data is marked, fresh data is not", () => {
+    show(<AnswerStrip />, { overview: overview(), status: status({ data_age_seconds: "41" }) });
+    expect(screen.getByRole("region", { name: "Answers" }).className).toContain("stale");
+  });
+
+  test("a failure is named and can be tried again", async () => {
+    show(<AnswerStrip />, { status: status() });
+    expect(await screen.findByText("The server cannot be reached.")).toBeTruthy();
+    expect(screen.getByRole("button", { name: "Try again" })).toBeTruthy();
+  });
+});
+
+describe("open pairs", () => {
+  test("the total is exact over strings", () => {
+    const rows = [
+      pair(),
+      pair({ pair: "ETHUSDT", symbol: "ETHUSDT", base: "ETH", net_usdt: "-0.1" }),
+    ];
+    show(<PairsPanel />, { pairs: rows, status: status() });
+    const total = within(screen.getByRole("row", { name: /^Total/ }));
+    expect(total.getByText("7,401")).toBeTruthy();
+    expect(total.getByText("+20.22")).toBeTruthy();
+    expect(total.getByText("+2.81").className).toContain("text-gain");
+  });
+
+  test("a total with a missing part is missing", () => {
+    show(<PairsPanel />, { pairs: [pair({ net_usdt: null })], status: status() });
+    expect(within(screen.getByRole("row", { name: /^Total/ })).getByText("–")).toBeTruthy();
+  });
+
+  test("without a pair it says what the best one lacks", () => {
+    const best = opportunity({
+      verdict: "passed_over",
+      sentence: "Needs 26 settlements, limit 21.",
+    });
+    show(<PairsPanel />, { pairs: [], opportunities: ranking(best), status: status() });
+    expect(screen.getByText("No pair is open")).toBeTruthy();
+    expect(screen.getByText(/Needs 26 settlements, limit 21\./)).toBeTruthy();
+  });
+});
+
+describe("opportunities", () => {
+  const sol = opportunity();
+  const bnb = opportunity({
+    rank: 2,
+    pair: "BNBUSDT",
+    base: "BNB",
+    verdict: "passed_over",
+    reason: "costs_not_paid",
+    sentence: "Costs paid after 30 settlements, limit 21.",
+    value: "-0.0013",
+  });
+  const bodyRows = () =>
+    screen
+      .getAllByRole("row")
+      .map((row) => row.getAttribute("data-row"))
+      .filter((name) => name !== null);
+
+  test("the count sentence says what became of all of them", () => {
+    show(<OpportunitiesPanel />, { opportunities: ranking(sol, bnb), status: status() });
+    expect(screen.getByText("2 scanned · 1 enters · 1 passed over")).toBeTruthy();
+  });
+
+  test("a row opens its value as a sum, and Escape closes it", () => {
+    show(<OpportunitiesPanel />, { opportunities: ranking(sol, bnb), status: status() });
+    const row = screen.getAllByRole("row").find((one) => one.dataset.row === "SOLUSDT");
+    fireEvent.keyDown(row as HTMLElement, { key: "Enter" });
+    const drawer = within(screen.getByRole("complementary", { name: "SOL in detail" }));
+    for (const part of ["+73.5", "\u221231.0", "\u22124.0", "\u22121.0", "+37.5"]) {
+      expect(drawer.getByText(part)).toBeTruthy();
+    }
+    expect(drawer.getByText("Depth of worse leg")).toBeTruthy();
+    expect(window.location.search).toBe("?open=SOLUSDT");
+    fireEvent.keyDown(window, { key: "Escape" });
+    expect(screen.queryByRole("complementary")).toBeNull();
+  });
+
+  test("rows stay where they are under the pointer, until asked", () => {
+    show(<OpportunitiesPanel />, { opportunities: ranking(sol, bnb), status: status() });
+    fireEvent.focus(screen.getAllByRole("row")[1] as HTMLElement);
+    act(() => {
+      cache.setQueryData(keys.opportunities, ranking({ ...bnb, rank: 1 }, { ...sol, rank: 2 }));
+    });
+    return screen.findByText("Order changed, refresh").then((button) => {
+      expect(bodyRows()).toEqual(["SOLUSDT", "BNBUSDT"]);
+      fireEvent.click(button);
+      expect(bodyRows()).toEqual(["BNBUSDT", "SOLUSDT"]);
+    });
+  });
+
+  test("an empty ranking says when it fills", () => {
+    show(<OpportunitiesPanel />, { opportunities: ranking(), status: status() });
+    expect(screen.getByText("No symbol is ranked yet")).toBeTruthy();
+  });
+});
