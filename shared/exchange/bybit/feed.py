@@ -1,0 +1,226 @@
+"""``BybitFeed``: instruments, funding history, bars and conflated quotes from the public side."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any, Final
+
+from shared.domain.errors import Malformed
+from shared.domain.funding import FundingSettlement
+from shared.domain.instrument import Category, Instrument
+from shared.exchange.bybit.board import QuoteBoard
+from shared.exchange.bybit.endpoints import Endpoints
+from shared.exchange.bybit.parse import (
+    Row,
+    amount,
+    instant,
+    milliseconds,
+    parse_instrument,
+    rows,
+    stamp,
+)
+from shared.exchange.bybit.rest import RestClient
+from shared.exchange.bybit.stream import Stream, SupervisedStream
+from shared.exchange.ports import FeedQuote
+from shared.runtime.clock import Clock
+
+HOUR: Final = timedelta(hours=1)
+FUNDING_PAGE: Final = 200
+KLINE_PAGE: Final = 1_000
+MILLISECOND: Final = timedelta(milliseconds=1)
+
+Bar = tuple[datetime, Decimal, Decimal, Decimal, Decimal, Decimal]
+OpenStream = Callable[[str, Sequence[str]], Stream]
+
+
+class BybitFeed:
+    """Implements ``MarketFeed``. ``open_stream`` is the seam for a faster public socket."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        *,
+        clock: Clock,
+        draw: Callable[[], float],
+        open_stream: OpenStream | None = None,
+    ) -> None:
+        self._endpoints = endpoints
+        self._clock = clock
+        self._draw = draw
+        self._open_stream = open_stream or self._pybit_stream
+        self._rest = RestClient(endpoints.rest, None, clock=clock)
+        self._board = QuoteBoard()
+        self._streams: list[Stream] = []
+        self._intervals: dict[str, timedelta] = {}
+
+    @property
+    def malformed(self) -> int:
+        """How many public messages could not be read."""
+        return self._board.malformed
+
+    async def fetch_instruments(self, category: Category) -> list[Instrument]:
+        """Return every product of the category that trades USDT; perpetuals only of linear."""
+        query: dict[str, str | int] = {"category": category.value, "limit": 1000}
+        found: list[Row] = []
+        while True:
+            result = await self._rest.read("get_instruments_info", **query)
+            page = rows(result)
+            found += page
+            cursor = str(result.get("nextPageCursor") or "")
+            if category is Category.SPOT or not page or cursor in ("", query.get("cursor")):
+                break
+            query["cursor"] = cursor
+        return [parse_instrument(row, category) for row in found if _is_ours(row, category)]
+
+    async def fetch_funding_rate_history(
+        self, symbol: str, start: datetime, end: datetime
+    ) -> list[FundingSettlement]:
+        """Return settled rates in [start, end], oldest first, all pages.
+
+        The venue gives no interval: it is the distance to the row before. One row before ``start``
+        is read for that; the very first settlement takes the instrument's present interval.
+        """
+        known: dict[datetime, Decimal] = {}
+        until = end
+        while True:
+            page = await self._funding_page(symbol, start, until)
+            known.update(page)
+            if not page or min(page) < start:
+                break
+            until = min(page) - MILLISECOND
+        stamps = sorted(known)
+        first = [] if not stamps or stamps[0] < start else [stamps[0]]
+        spans = [(at, await self._interval(symbol)) for at in first]
+        spans += [(at, at - before) for before, at in pairwise(stamps)]
+        return [
+            FundingSettlement(symbol, known[at], at, span)
+            for at, span in spans
+            if start <= at <= end
+        ]
+
+    async def fetch_ohlcv(
+        self, category: Category, symbol: str, start: datetime, end: datetime
+    ) -> list[Bar]:
+        """Return closed hourly bars (open time, open, high, low, close, volume), oldest first.
+
+        Bars that open in [start, end]; volume in base units. Whether the newest one is closed is
+        judged by the venue's own clock.
+        """
+        now = instant(str((await self._rest.read("get_server_time"))["timeSecond"]) + "000")
+        bars: dict[datetime, Bar] = {}
+        until = end
+        while until >= start:
+            result = await self._rest.read(
+                "get_kline",
+                category=category.value,
+                symbol=symbol,
+                interval="60",
+                start=milliseconds(max(start, until - HOUR * (KLINE_PAGE - 1))),
+                end=milliseconds(until),
+                limit=KLINE_PAGE,
+            )
+            page = [_bar(row) for row in _arrays(result)]
+            bars |= {bar[0]: bar for bar in page if start <= bar[0] <= end and bar[0] + HOUR <= now}
+            until = min([until - HOUR * (KLINE_PAGE - 1), *(bar[0] for bar in page)]) - MILLISECOND
+        return [bars[at] for at in sorted(bars)]
+
+    async def venue_time(self) -> datetime | None:
+        """Return the newest stamp of the public feed; None before the first."""
+        return self._board.venue_at
+
+    async def quotes(self, symbols: Sequence[str]) -> AsyncIterator[list[FeedQuote]]:
+        """Subscribe to both legs of ``symbols`` and yield what changed, conflated per book.
+
+        Raises: Misconfigured when the venue does not know a symbol.
+        """
+        books = [f"orderbook.1.{symbol}" for symbol in symbols]
+        tickers = [f"tickers.{symbol}" for symbol in symbols]
+        topics = {Category.SPOT: books, Category.LINEAR: [*tickers, *books]}
+        pumps = [asyncio.create_task(self._pump(c, t)) for c, t in topics.items()]
+        for pump in pumps:
+            pump.add_done_callback(lambda _: self._board.changed.set())
+        try:
+            while True:
+                await self._board.changed.wait()
+                for pump in pumps:
+                    if pump.done():
+                        pump.result()
+                        return
+                quotes = self._board.take()
+                if quotes:
+                    yield quotes
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Let go of sockets and threads."""
+        await asyncio.gather(*(stream.close() for stream in self._streams))
+        self._rest.close()
+
+    async def _pump(self, category: Category, topics: Sequence[str]) -> None:
+        stream = self._open_stream(self._endpoints.public(category.value), topics)
+        self._streams.append(stream)
+        async with contextlib.aclosing(stream.batches()) as batches:
+            async for batch in batches:
+                if batch.is_reset:
+                    self._board.reset(category)
+                for message in batch.messages:
+                    self._board.apply(category, message)
+
+    def _pybit_stream(self, url: str, topics: Sequence[str]) -> Stream:
+        return SupervisedStream(url, topics, clock=self._clock, draw=self._draw)
+
+    async def _funding_page(
+        self, symbol: str, start: datetime, until: datetime
+    ) -> dict[datetime, Decimal]:
+        """Return up to a page of rates up to ``until``, reaching one row before ``start``.
+
+        Rates are an hour apart at the closest, so a short span needs only a short page.
+        """
+        hours = max(0, (until - start) // HOUR)
+        result = await self._rest.read(
+            "get_funding_rate_history",
+            category="linear",
+            symbol=symbol,
+            endTime=milliseconds(until),
+            limit=min(FUNDING_PAGE, hours + 2),
+        )
+        return {
+            stamp(row, "fundingRateTimestamp"): amount(row, "fundingRate") for row in rows(result)
+        }
+
+    async def _interval(self, symbol: str) -> timedelta:
+        """Return the instrument's present funding interval, asked anew each time: it changes."""
+        result = await self._rest.read("get_instruments_info", category="linear", symbol=symbol)
+        for row in rows(result):
+            minutes = parse_instrument(row, Category.LINEAR).funding_interval_minutes
+            if minutes is not None:
+                return timedelta(minutes=minutes)
+        raise Malformed(f"{symbol} has no funding interval")
+
+
+def _is_ours(row: Row, category: Category) -> bool:
+    if row.get("quoteCoin") != "USDT":
+        return False
+    return category is Category.SPOT or (
+        row.get("contractType") == "LinearPerpetual" and row.get("settleCoin") == "USDT"
+    )
+
+
+def _arrays(result: Any) -> list[list[Any]]:
+    found = result.get("list")
+    if not isinstance(found, list) or not all(isinstance(row, list) for row in found):
+        raise Malformed("list is no list of arrays")
+    return found
+
+
+def _bar(row: Sequence[Any]) -> Bar:
+    if len(row) < 6:
+        raise Malformed(f"a bar of {len(row)} fields")
+    o, h, low, c, v = (amount({"bar": value}, "bar") for value in row[1:6])
+    return instant(row[0]), o, h, low, c, v

@@ -1,0 +1,300 @@
+"""Wire dictionaries to domain values: ``""`` is None, unknown keys are ignored, nothing is guessed.
+
+Whatever does not fit raises ``Malformed``. A JSON number is never taken for an amount: the venue
+writes amounts as strings, and a float has already lost digits.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from shared.domain.errors import Malformed
+from shared.domain.instrument import Category, Instrument
+from shared.domain.money import ZERO
+from shared.domain.order import Fill, Side
+from shared.exchange.ports import ExecutionReport, KeyInfo, LogRow, OrderReport, PositionReport
+
+Row = Mapping[str, Any]
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+FINAL_STATUSES: Final = frozenset(
+    {"Rejected", "PartiallyFilledCanceled", "Filled", "Cancelled", "Deactivated"}
+)
+TRADED: Final = frozenset(category.value for category in Category)
+SETTLE_COINS: Final = {"USDT": "USDT", "PERP": "USDC", "USDC": "USDC"}
+
+
+def instant(milliseconds_since_epoch: int | str) -> datetime:
+    """Return the UTC instant of the venue's milliseconds, exactly."""
+    try:
+        return EPOCH + timedelta(milliseconds=int(milliseconds_since_epoch))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise Malformed(f"{milliseconds_since_epoch!r} is no instant") from error
+
+
+def milliseconds(at: datetime) -> int:
+    """Return whole milliseconds since the epoch, rounded down."""
+    return (at - EPOCH) // timedelta(milliseconds=1)
+
+
+def amount(row: Row, key: str) -> Decimal:
+    """Return the finite decimal at ``key``.
+
+    Raises: Malformed when it is absent, blank, not finite or a JSON number with a fraction.
+    """
+    value = optional_amount(row, key)
+    if value is None:
+        raise Malformed(f"{key} is missing")
+    return value
+
+
+def optional_amount(row: Row, key: str) -> Decimal | None:
+    """Return the finite decimal at ``key``; None when it is absent or blank."""
+    raw = row.get(key)
+    if raw is None or raw == "":
+        return None
+    if isinstance(raw, bool) or not isinstance(raw, str | int):
+        raise Malformed(f"{key} is {raw!r}, not a decimal string")
+    try:
+        value = Decimal(raw)
+    except InvalidOperation as error:
+        raise Malformed(f"{key} is {raw!r}, not a decimal") from error
+    if not value.is_finite():
+        raise Malformed(f"{key} is {raw!r}, not finite")
+    return value
+
+
+def text(row: Row, key: str) -> str:
+    """Return the non-blank string at ``key``; raises Malformed otherwise."""
+    raw = row.get(key)
+    if not isinstance(raw, str) or not raw:
+        raise Malformed(f"{key} is {raw!r}, not text")
+    return raw
+
+
+def optional_text(row: Row, key: str) -> str:
+    """Return the string at ``key``; empty when it is absent."""
+    raw = row.get(key)
+    return raw if isinstance(raw, str) else ""
+
+
+def stamp(row: Row, key: str) -> datetime:
+    """Return the instant at ``key``, milliseconds as text or number."""
+    raw = row.get(key)
+    if isinstance(raw, bool) or not isinstance(raw, str | int):
+        raise Malformed(f"{key} is {raw!r}, not an instant")
+    return instant(raw)
+
+
+def rows(result: Mapping[str, Any], key: str = "list") -> list[Row]:
+    """Return the list of rows in a result; raises Malformed when it is none."""
+    found = result.get(key)
+    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        raise Malformed(f"{key} is no list of rows")
+    return found
+
+
+def category_of(row: Row, stated: Category | None = None) -> Category | None:
+    """Return the row's product, else ``stated``; None for a product we do not trade."""
+    raw = row.get("category")
+    if raw is None:
+        return stated
+    return Category(raw) if raw in TRADED else None
+
+
+def parse_order(row: Row, category: Category) -> OrderReport:
+    """Return one order; a market order without a stated bound has limit price zero."""
+    status = text(row, "orderStatus")
+    filled = amount(row, "cumExecQty")
+    value = optional_amount(row, "cumExecValue")
+    if value is None and filled != ZERO:
+        raise Malformed(f"order {row.get('orderId')!r} filled {filled} for no value")
+    return OrderReport(
+        category=category,
+        symbol=text(row, "symbol"),
+        order_id=text(row, "orderId"),
+        link_id=optional_text(row, "orderLinkId"),
+        side=_side(row),
+        status=status,
+        is_final=status in FINAL_STATUSES,
+        quantity=amount(row, "qty"),
+        limit_price=optional_amount(row, "price") or ZERO,
+        filled_quantity=filled,
+        filled_value=value or ZERO,
+        reject_reason=_reason(row),
+        updated_at=stamp(row, "updatedTime"),
+    )
+
+
+def parse_execution(row: Row, category: Category) -> ExecutionReport:
+    """Return one execution; its fee is positive when paid, as on the wire."""
+    symbol = text(row, "symbol")
+    return ExecutionReport(
+        fill=Fill(
+            category=category,
+            exec_id=text(row, "execId"),
+            symbol=symbol,
+            side=_side(row),
+            quantity=amount(row, "execQty"),
+            price=amount(row, "execPrice"),
+            fee=amount(row, "execFee"),
+            fee_currency=optional_text(row, "feeCurrency") or _settle_coin(symbol, category),
+            venue_at=stamp(row, "execTime"),
+        ),
+        order_id=optional_text(row, "orderId"),
+        link_id=optional_text(row, "orderLinkId"),
+        exec_type=text(row, "execType"),
+        is_maker=row.get("isMaker") is True,
+    )
+
+
+def parse_position(row: Row) -> PositionReport:
+    """Return one perpetual position, its quantity signed by its side."""
+    size = amount(row, "size")
+    sign = Side(text(row, "side")).sign if size else 1
+    return PositionReport(
+        symbol=text(row, "symbol"),
+        quantity=size * sign,
+        entry_price=optional_amount(row, "avgPrice") or None,
+        mark_price=optional_amount(row, "markPrice"),
+        unrealized=optional_amount(row, "unrealisedPnl") or ZERO,
+    )
+
+
+def parse_log_row(row: Row) -> LogRow:
+    """Return one booking; ``funding`` positive is received, ``fee`` positive is paid.
+
+    The venue repeats ``id`` on rows of one trade, so the key takes in what tells them apart.
+    """
+    kind, currency, trade = text(row, "type"), text(row, "currency"), optional_text(row, "tradeId")
+    at = stamp(row, "transactionTime")
+    return LogRow(
+        key=":".join((text(row, "id"), str(milliseconds(at)), kind, currency, trade)),
+        kind=kind,
+        category=optional_text(row, "category"),
+        symbol=optional_text(row, "symbol"),
+        currency=currency,
+        side=optional_text(row, "side"),
+        quantity=optional_amount(row, "qty") or ZERO,
+        price=optional_amount(row, "tradePrice"),
+        cash_flow=optional_amount(row, "cashFlow") or ZERO,
+        funding=optional_amount(row, "funding") or ZERO,
+        fee=optional_amount(row, "fee") or ZERO,
+        change=amount(row, "change"),
+        balance=amount(row, "cashBalance"),
+        exec_id=trade,
+        order_id=optional_text(row, "orderId"),
+        link_id=optional_text(row, "orderLinkId"),
+        venue_at=at,
+    )
+
+
+def parse_wallet(result: Row) -> dict[str, Decimal]:
+    """Return the wallet balance per coin of a unified account; an absent coin is zero."""
+    balances: dict[str, Decimal] = {}
+    for account in rows(result):
+        for coin in rows(account, "coin"):
+            balances[text(coin, "coin")] = amount(coin, "walletBalance")
+    return balances
+
+
+def parse_key(row: Row) -> KeyInfo:
+    """Return what the key may do; an expiry of 1970 means that none is set."""
+    permissions = row.get("permissions")
+    if not isinstance(permissions, dict):
+        raise Malformed("permissions is no object")
+    ips = [ip for ip in row.get("ips") or [] if ip != "*"]
+    expires = optional_text(row, "expiredAt")
+    return KeyInfo(
+        account=str(row.get("userID", "")),
+        can_trade=(
+            row.get("readOnly") in (0, "0")
+            and "SpotTrade" in (permissions.get("Spot") or [])
+            and {"Order", "Position"} <= set(permissions.get("ContractTrade") or [])
+        ),
+        can_withdraw="Withdraw" in (permissions.get("Wallet") or []),
+        bound_ips=tuple(ips),
+        expires_at=_expiry(expires) if expires else None,
+    )
+
+
+def parse_instrument(row: Row, category: Category) -> Instrument:
+    """Return one product's rules. Source: Bybit V5 instruments-info, whose two shapes differ."""
+    return _spot(row) if category is Category.SPOT else _linear(row)
+
+
+def _spot(row: Row) -> Instrument:
+    lots, prices = _part(row, "lotSizeFilter"), _part(row, "priceFilter")
+    step = amount(lots, "basePrecision")
+    return Instrument(
+        category=Category.SPOT,
+        symbol=text(row, "symbol"),
+        base=text(row, "baseCoin"),
+        quote=text(row, "quoteCoin"),
+        status=text(row, "status"),
+        tick=amount(prices, "tickSize"),
+        step=step,
+        min_quantity=optional_amount(lots, "minOrderQty") or step,
+        max_quantity=optional_amount(lots, "maxLimitOrderQty") or amount(lots, "maxOrderQty"),
+        min_notional=amount(lots, "minOrderAmt"),
+    )
+
+
+def _linear(row: Row) -> Instrument:
+    lots, prices = _part(row, "lotSizeFilter"), _part(row, "priceFilter")
+    delivery = optional_text(row, "deliveryTime")
+    interval = row.get("fundingInterval")
+    if not isinstance(interval, int) or interval <= 0:
+        raise Malformed(f"fundingInterval is {interval!r}, not minutes")
+    return Instrument(
+        category=Category.LINEAR,
+        symbol=text(row, "symbol"),
+        base=text(row, "baseCoin"),
+        quote=text(row, "quoteCoin"),
+        status=text(row, "status"),
+        tick=amount(prices, "tickSize"),
+        step=amount(lots, "qtyStep"),
+        min_quantity=amount(lots, "minOrderQty"),
+        max_quantity=amount(lots, "maxOrderQty"),
+        min_notional=amount(lots, "minNotionalValue"),
+        funding_interval_minutes=interval,
+        funding_cap=optional_amount(row, "upperFundingRate"),
+        delivery_at=None if delivery in ("", "0") else instant(delivery),
+    )
+
+
+def _part(row: Row, key: str) -> Row:
+    part = row.get(key)
+    if not isinstance(part, dict):
+        raise Malformed(f"{key} is no object")
+    return part
+
+
+def _side(row: Row) -> Side:
+    try:
+        return Side(text(row, "side"))
+    except ValueError as error:
+        raise Malformed(f"side is {row.get('side')!r}") from error
+
+
+def _reason(row: Row) -> str:
+    reason = optional_text(row, "rejectReason")
+    return "" if reason == "EC_NoError" else reason
+
+
+def _settle_coin(symbol: str, category: Category) -> str:
+    """Name the coin of a linear fee where the venue leaves it blank; spot always says it."""
+    coin = SETTLE_COINS.get(symbol[-4:])
+    if category is Category.SPOT or coin is None:
+        raise Malformed(f"the fee of {symbol} has no currency")
+    return coin
+
+
+def _expiry(expires: str) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(expires)
+    except ValueError as error:
+        raise Malformed(f"expiredAt is {expires!r}") from error
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return None if at <= EPOCH else at

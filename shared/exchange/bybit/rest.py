@@ -1,0 +1,164 @@
+"""pybit's REST client on worker threads: one bounded pool, one session per thread.
+
+pybit is synchronous and hides three things that a desk may not have hidden: it sends again by
+itself, it chooses the signed timestamp inside, and it logs when nobody configured logging. All
+three are taken from it here and nowhere else.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from pybit.unified_trading import HTTP
+
+from shared.domain.errors import CarryError, Malformed, OutcomeUnknown, RateLimited
+from shared.exchange.bybit.errors import read_failure, venue_code, write_failure
+from shared.exchange.bybit.parse import milliseconds
+from shared.runtime.clock import Clock
+
+RECV_WINDOW_MS: Final = 3_000
+TIMEOUT_SECONDS: Final = 5
+THREADS: Final = 8
+WRITE_THREADS: Final = 3
+"""Threads that reads never take, so that an order does not queue behind a slow page."""
+STALLED_SEND: Final = timedelta(seconds=1)
+NEVER: Final = frozenset({0})
+"""pybit replaces an empty set of codes to retry by its own; retCode 0 is never an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A key of one account; the secret is never shown."""
+
+    api_key: str
+    api_secret: str = field(repr=False)
+
+
+class Session(HTTP):  # type: ignore[misc]
+    """One thread's pybit session, signing with a timestamp of ours where one is given."""
+
+    def __init__(self, rest_url: str, credentials: Credentials | None) -> None:
+        super().__init__(
+            api_key=credentials.api_key if credentials else None,
+            api_secret=credentials.api_secret if credentials else None,
+            recv_window=RECV_WINDOW_MS,
+            timeout=TIMEOUT_SECONDS,
+            max_retries=1,
+            retry_codes=set(NEVER),
+        )
+        self.endpoint = rest_url
+        self.signed_ms: int | None = None
+        # Neither .netrc nor a proxy of the environment may come between us and the venue.
+        self.client.trust_env = False
+
+    def _prepare_headers(
+        self, payload: str, recv_window: int, content_type: str = "application/json"
+    ) -> dict[str, str]:
+        """Sign with the journaled instant: pybit takes its own clock's, which no journal knows.
+
+        The venue refuses what was signed more than the receive window ago. That makes the journaled
+        instant the fence after which an unseen order can no longer appear.
+        """
+        headers: dict[str, str] = super()._prepare_headers(payload, recv_window, content_type)
+        if self.signed_ms is not None:
+            headers["X-BAPI-TIMESTAMP"] = str(self.signed_ms)
+            headers["X-BAPI-SIGN"] = self._auth(payload, recv_window, self.signed_ms)
+        return headers
+
+
+class RestClient:
+    """Calls pybit methods by name and returns their ``result``; errors are ours."""
+
+    def __init__(self, rest_url: str, credentials: Credentials | None, *, clock: Clock) -> None:
+        self._rest_url = rest_url
+        self._credentials = credentials
+        self._clock = clock
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="bybit-rest")
+        self._local = threading.local()
+        self._sessions: list[Session] = []
+        self._reads = asyncio.Semaphore(THREADS - WRITE_THREADS)
+
+    async def read(self, method: str, /, **query: str | int) -> Mapping[str, Any]:
+        """Return the ``result`` of one read.
+
+        Raises: ExchangeUnavailable, RateLimited, Malformed, Rejected (asked wrongly), Disarmed.
+        """
+        async with self._reads:
+            answer = await self._run(lambda: self._call(method, query), read_failure)
+        return _result(answer, Malformed)
+
+    async def write(
+        self,
+        method: str,
+        query: Mapping[str, str | int | bool],
+        *,
+        signed_at: datetime | None = None,
+        done_codes: frozenset[int] = frozenset(),
+    ) -> Mapping[str, Any]:
+        """Return the ``result`` of one write, sent once; empty when the code is in ``done_codes``.
+
+        Raises: OrderRejected, RateLimited (not taken), OutcomeUnknown, Disarmed.
+        """
+
+        def send() -> Any:
+            try:
+                return self._call(method, query, signed_at)
+            except Exception as error:
+                if venue_code(error) in done_codes:
+                    return {"result": {}}
+                raise
+
+        return _result(await self._run(send, write_failure), OutcomeUnknown)
+
+    def close(self) -> None:
+        """Let the threads end once what they send has been answered, and drop the connections."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for session in self._sessions:
+            session.client.close()
+
+    async def _run(
+        self, call: Callable[[], Any], failure: Callable[[Exception], CarryError]
+    ) -> Any:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        except Exception as error:  # the adapter's edge: every library's failure becomes ours
+            raise failure(error) from error
+
+    def _call(
+        self, method: str, query: Mapping[str, Any], signed_at: datetime | None = None
+    ) -> Any:
+        if signed_at is not None and self._clock.now() - signed_at > STALLED_SEND:
+            raise RateLimited(f"not sent: it was signed at {signed_at.isoformat()}, too long ago")
+        session = self._session()
+        session.signed_ms = None if signed_at is None else milliseconds(signed_at)
+        return getattr(session, method)(**query)
+
+    def _session(self) -> Session:
+        session: Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = _silent_session(self._rest_url, self._credentials)
+            self._local.session = session
+            self._sessions.append(session)
+        return session
+
+
+def _silent_session(rest_url: str, credentials: Credentials | None) -> Session:
+    """Return a session without the log handler that pybit adds when the root has none."""
+    logger = logging.getLogger("pybit._http_manager")
+    before = list(logger.handlers)
+    session = Session(rest_url, credentials)
+    for handler in [h for h in logger.handlers if h not in before]:
+        logger.removeHandler(handler)
+    return session
+
+
+def _result(answer: Any, failure: type[CarryError]) -> Mapping[str, Any]:
+    result = answer.get("result") if isinstance(answer, dict) else None
+    if not isinstance(result, dict):
+        raise failure("the answer holds no result")
+    return result

@@ -1,0 +1,140 @@
+"""Sockets that die, keys that are refused, topics that do not exist."""
+
+import asyncio
+import itertools
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from shared.domain.errors import Malformed, Misconfigured
+from shared.exchange.bybit.errors import Disarmed
+from shared.exchange.bybit.feed import BybitFeed
+from shared.exchange.bybit.gateway import BybitGateway
+from shared.exchange.bybit.stream import SILENCE_SECONDS, SupervisedStream
+from shared.exchange.ports import ExecutionReport, FeedQuote, OrderReport, StreamReset
+from shared.runtime.clock import SystemClock
+from tests.shared.exchange.test_bybit_board import book, ticker
+from tests.shared.exchange.test_bybit_parse import EXECUTION, ORDER
+from tests.support.scripted_venue import ScriptedVenue
+
+PRIVATE = "/v5/private"
+
+
+def private(topic: str, *rows: dict[str, Any]) -> dict[str, Any]:
+    return {"id": "1", "topic": topic, "creationTime": 1, "data": list(rows)}
+
+
+async def soon(awaitable: Any) -> Any:
+    return await asyncio.wait_for(awaitable, 5)
+
+
+async def test_a_reset_comes_first_and_then_what_happened(
+    venue: ScriptedVenue, gateway: BybitGateway
+) -> None:
+    events = gateway.private_events()
+    assert isinstance(await soon(anext(events)), StreamReset)
+    await venue.push(PRIVATE, private("execution", EXECUTION))
+    await venue.push(PRIVATE, private("order", {**ORDER, "category": "spot"}))
+    execution, order = await soon(anext(events)), await soon(anext(events))
+    assert isinstance(execution, ExecutionReport)
+    assert execution.fill.price == Decimal("95900.1")
+    assert isinstance(order, OrderReport)
+    assert order.link_id == "r1-abc"
+    await events.aclose()  # type: ignore[attr-defined]
+
+
+async def test_products_we_do_not_trade_are_passed_over(
+    venue: ScriptedVenue, gateway: BybitGateway
+) -> None:
+    events = gateway.private_events()
+    await soon(anext(events))
+    await venue.push(PRIVATE, private("wallet", {"coin": []}))
+    await venue.push(PRIVATE, private("order", {**ORDER, "category": "option"}))
+    await venue.push(PRIVATE, private("execution", EXECUTION))
+    assert isinstance(await soon(anext(events)), ExecutionReport)
+    await events.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_lost_connection_is_rebuilt_and_said(
+    venue: ScriptedVenue, gateway: BybitGateway
+) -> None:
+    events = gateway.private_events()
+    await soon(anext(events))
+    await venue.drop(PRIVATE)
+    assert isinstance(await soon(anext(events)), StreamReset)
+    await venue.push(PRIVATE, private("execution", EXECUTION))
+    assert isinstance(await soon(anext(events)), ExecutionReport)
+    assert venue.connections == 2
+    await events.aclose()  # type: ignore[attr-defined]
+
+
+class HastyClock(SystemClock):
+    """Each look at it is past the bound of silence after the look before."""
+
+    def __init__(self) -> None:
+        self._looks = itertools.count()
+
+    def monotonic(self) -> float:
+        return next(self._looks) * (SILENCE_SECONDS + 1)
+
+
+async def test_a_stream_that_fell_silent_is_rebuilt(venue: ScriptedVenue) -> None:
+    stream = SupervisedStream(
+        f"{venue.stream}/v5/public/spot", ["orderbook.1.X"], clock=HastyClock(), draw=lambda: 0.0
+    )
+    batches = stream.batches()
+    assert (await soon(anext(batches))).is_reset
+    assert (await soon(anext(batches))).is_reset
+    assert venue.connections == 2
+    await batches.aclose()
+
+
+async def test_a_private_message_that_cannot_be_read_stops_the_reader(
+    venue: ScriptedVenue, gateway: BybitGateway
+) -> None:
+    events = gateway.private_events()
+    await soon(anext(events))
+    await venue.push(PRIVATE, private("execution", {**EXECUTION, "execQty": ""}))
+    with pytest.raises(Malformed):
+        await soon(anext(events))
+
+
+async def test_a_refused_key_disarms(venue: ScriptedVenue, gateway: BybitGateway) -> None:
+    venue.auth_succeeds = False
+    with pytest.raises(Disarmed):
+        await soon(anext(gateway.private_events()))
+
+
+async def test_an_unknown_topic_is_a_setting_to_correct(
+    venue: ScriptedVenue, feed: BybitFeed
+) -> None:
+    venue.refused_topics = {"tickers.NOUSDT"}
+    with pytest.raises(Misconfigured, match="NOUSDT"):
+        await soon(anext(feed.quotes(["NOUSDT"])))
+
+
+async def test_quotes_of_both_legs_arrive_merged(venue: ScriptedVenue, feed: BybitFeed) -> None:
+    venue.greetings["orderbook.1.BTCUSDT"] = [book()]
+    venue.greetings["tickers.BTCUSDT"] = [ticker()]
+    seen: dict[str, FeedQuote] = {}
+    quotes = feed.quotes(["BTCUSDT"])
+    while len(seen) < 2:
+        seen |= {quote.category.value: quote for quote in await soon(anext(quotes))}
+    assert seen["linear"].mark == Decimal("100.05")
+    assert seen["spot"].mark is None
+    assert await feed.venue_time() == seen["spot"].venue_at
+    await quotes.aclose()  # type: ignore[attr-defined]
+
+
+async def test_after_a_lost_public_stream_quotes_come_again(
+    venue: ScriptedVenue, feed: BybitFeed
+) -> None:
+    venue.greetings["orderbook.1.BTCUSDT"] = [book()]
+    quotes = feed.quotes(["BTCUSDT"])
+    await soon(anext(quotes))
+    venue.greetings["orderbook.1.BTCUSDT"] = [book("101.0", "101.1", ms=60_000)]
+    await venue.drop("/v5/public/spot")
+    [quote] = await soon(anext(quotes))
+    assert quote.bid == Decimal("101.0")
+    await quotes.aclose()  # type: ignore[attr-defined]
