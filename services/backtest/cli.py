@@ -56,7 +56,10 @@ def run(
     first, last = _span(history, start, end)
     capital = _capital(deposit)
     began = time.monotonic()
-    result = _with_progress(history, capital, first, last)
+    try:
+        result = _with_progress(history, capital, first, last)
+    except Malformed as error:
+        raise Misconfigured(f"The history cannot be used: {error}") from error
     if not result.curve:
         raise Misconfigured(f"No hour of the history lies in {first} to {last}: widen the span.")
     figures = summary.summarize(result, time.monotonic() - began)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Final
 
 from services.backtest.products import pairs, venue_rule
@@ -28,7 +29,7 @@ from shared.domain.position import PairPosition, after_fill
 from shared.domain.risk import Exposure, Refused, RiskLimits, review
 from shared.domain.strategy import Verdict, decide
 from shared.domain.view import MarketView, PerpPrices
-from shared.history.records import HOUR_MS, Bar, History, Settlement
+from shared.history.records import HOUR_MS, Bar, History, MalformedHistory, Settlement
 from shared.history.rules import ProductRules
 from shared.venue.books import book_around
 from shared.venue.exchange import Exchange
@@ -36,6 +37,7 @@ from shared.venue.records import OrderRequest
 from shared.venue.rules import Refused as VenueRefused
 
 QUOTES_AFTER: Final = timedelta(seconds=60)
+HOUR: Final = timedelta(hours=1)
 STABLE: Final = "USDT"
 STEPS_MAX: Final = 20
 
@@ -100,7 +102,8 @@ def run_carry(
 ) -> RunResult:
     """Return what the carry policy would have done with ``deposit`` USDT in [start, end).
 
-    Raises: InvariantViolation when the parts of the profit do not add up to the last digit.
+    Raises: InvariantViolation when the parts of the profit do not add up to the last digit;
+        MalformedHistory when a pair lacks an hour inside the run.
     """
     run = _Run(history, tuple(products), policy, limits, execution, deposit, start, end)
     hours = run.hours()
@@ -148,7 +151,14 @@ class _Run:
         """Return the full hours with a bar of every pair whose instant lies in the run."""
         instants = set.intersection(*(set(bars) for bars in self._bars.values()))
         after = int(QUOTES_AFTER.total_seconds()) * 1000
-        return sorted(t for t in instants if self._start_ms <= t and t + after < self._end_ms)
+        hours = sorted(t for t in instants if self._start_ms <= t and t + after < self._end_ms)
+        for known, following in pairwise(hours):
+            if following != known + HOUR_MS:
+                raise MalformedHistory(
+                    f"an hour is missing after {_instant(known).isoformat()}: a position held "
+                    "over it could not be paid; import it, or run up to it"
+                )
+        return hours
 
     def hour(self, at_ms: int) -> None:
         """Settle at the full hour, then move the market, decide and trade a minute later."""
@@ -255,9 +265,18 @@ class _Run:
         return Exposure(
             gross_notional=gross,
             pair_quantity=abs(self._positions[name].perp_quantity),
-            orders_last_hour=0,
+            orders_last_hour=self._orders_since(market.instant - HOUR),
             free_usdt=self._venue.wallet.get(STABLE, ZERO),
         )
+
+    def _orders_since(self, at: datetime) -> int:
+        """Return how many orders the venue took after ``at``; here the venue's time is ours."""
+        count = 0
+        for order in reversed(self._venue.orders):
+            if order.created_ms <= _ms(at):
+                break
+            count += 1
+        return count
 
     def _trade(
         self, intent: HoldPair, market: MarketSnapshot, instant: datetime, *, opening: bool

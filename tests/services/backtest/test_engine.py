@@ -10,7 +10,14 @@ from services.backtest.engine import RunResult, run_carry
 from shared.domain.policy import CarryPolicy, ExecutionPolicy
 from shared.domain.risk import RiskLimits
 from shared.history.files import read_history
-from shared.history.records import HOUR_MS, Bar, History, Settlement, SymbolHistory
+from shared.history.records import (
+    HOUR_MS,
+    Bar,
+    History,
+    MalformedHistory,
+    Settlement,
+    SymbolHistory,
+)
 from shared.history.rules import sample_rules
 
 START = datetime(2023, 11, 11, tzinfo=UTC)
@@ -108,6 +115,30 @@ def test_what_comes_later_changes_no_earlier_decision(sample: History) -> None:
     told, bent_told = ([t for t in run(h, days=4).targets if t[2] < before] for h in (sample, bent))
     assert told == bent_told
     assert len(told) == 5
+
+
+def test_an_hour_that_one_pair_lacks_is_named_and_refused(sample: History) -> None:
+    gone = int((START + timedelta(hours=8)).timestamp()) * 1000
+    part = sample.symbols["XRPUSDT"]
+    holed = replace(part, bars=tuple(b for b in part.bars if b.at_ms != gone))
+    with pytest.raises(MalformedHistory, match="missing after 2023-11-11T07:00:00"):
+        run(History({**sample.symbols, "XRPUSDT": holed}))
+
+
+def test_the_order_throttle_bites_in_a_back_test_too(sample: History) -> None:
+    limits = RiskLimits(orders_per_hour=4)
+    result = run_carry(
+        sample,
+        sample_rules(),
+        CarryPolicy(),
+        limits,
+        ExecutionPolicy(),
+        deposit=DEPOSIT,
+        start=START,
+        end=START + timedelta(minutes=30),
+    )
+    assert len(result.fills) == 4  # two pairs of two legs, then no more within the hour
+    assert set(result.refused) == {"order_rate"}
 
 
 def test_two_runs_are_equal(sample: History) -> None:
