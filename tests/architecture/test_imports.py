@@ -22,7 +22,7 @@ SHARED = {
     },
     "bus": {
         "shared.bus", "shared.domain", "shared.telemetry", "shared.runtime", "shared.store",
-        "redis", "msgspec", "asyncpg",
+        "redis", "msgspec", "asyncpg", "structlog",
     },
     "exchange": {
         "shared.exchange", "shared.domain", "shared.telemetry", "shared.runtime", "pybit",

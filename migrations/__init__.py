@@ -1,0 +1,1 @@
+"""Alembic migrations: hand-written SQL, importing nothing of ours."""

@@ -1,0 +1,220 @@
+"""Policy and limits from a TOML file: unknown keys refused, ranges checked, hashed by content.
+
+[carry]
+entry_margin = 0.0010     # decimals are read exactly as written
+hold_days = 21            # a duration says its unit: _seconds, _hours or _days
+[execution]
+bands = ["0.001", "0.003", "0.01"]
+[limits]
+gross_notional = 60000
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, TypeVar, get_type_hints
+
+from shared.domain.errors import Misconfigured
+from shared.domain.policy import CarryPolicy, ExecutionPolicy
+from shared.domain.risk import RiskLimits
+
+T = TypeVar("T")
+Value = Decimal | int | timedelta
+
+HASH_DIGITS: Final = 16
+DURATIONS: Final = {"seconds": 1, "hours": 3_600, "days": 86_400}
+
+_FRACTION: Final = (Decimal(0), Decimal("0.5"))
+_USDT: Final = (Decimal(1), Decimal(1_000_000_000))
+_WINDOW: Final = (timedelta(0), timedelta(hours=1))
+
+BOUNDS: Final[Mapping[type, Mapping[str, tuple[Value, Value]]]] = {
+    CarryPolicy: {
+        "forecast_settlements": (1, 1_000),
+        "hold": (timedelta(hours=1), timedelta(days=366)),
+        "entry_margin": _FRACTION,
+        "break_even_limit_settlements": (1, 10_000),
+        "exit_margin": _FRACTION,
+        "slippage_allowance": _FRACTION,
+        "pair_notional": _USDT,
+        "gross_notional": _USDT,
+        "max_pairs": (1, 100),
+        "depth_share": (Decimal("0.001"), Decimal(1)),
+        "spot_taker_fee": _FRACTION,
+        "perp_taker_fee": _FRACTION,
+        "basis_limit": _FRACTION,
+    },
+    ExecutionPolicy: {"bands": _FRACTION, "unwind_bands": _FRACTION},
+    RiskLimits: {
+        "pair_notional": _USDT,
+        "gross_notional": _USDT,
+        "orders_per_hour": (1, 100_000),
+        "collar": _FRACTION,
+        "before_settlement": _WINDOW,
+        "after_settlement": _WINDOW,
+    },
+}
+"""The least and the greatest value of every field, both allowed; of every item for a tuple."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySet:
+    """What decides (``carry``), what executes, and what may never be exceeded."""
+
+    carry: CarryPolicy = field(default_factory=CarryPolicy)
+    execution: ExecutionPolicy = field(default_factory=ExecutionPolicy)
+    limits: RiskLimits = field(default_factory=RiskLimits)
+
+    @property
+    def hash(self) -> str:
+        """The hash of ``carry``: the part that a decision depends on."""
+        return policy_hash(self.carry)
+
+
+def load_policy(
+    path: Path | None = None, limits: Mapping[str, Decimal | int] | None = None
+) -> PolicySet:
+    """Return the policy of ``path`` (None: the defaults), with ``limits`` put over its [limits].
+
+    Raises:
+        Misconfigured: one sentence that names the file and the key.
+    """
+    where = "The policy" if path is None else f"The policy file {path}"
+    tables = {} if path is None else _read(path)
+    unknown_key(tables, ("carry", "execution", "limits"), where)
+    given = {**tables.get("limits", {}), **(limits or {})}
+    loaded = PolicySet(
+        _filled(CarryPolicy, tables.get("carry", {}), f"{where}, [carry]"),
+        _filled(ExecutionPolicy, tables.get("execution", {}), f"{where}, [execution]"),
+        _filled(RiskLimits, given, f"{where}, [limits]"),
+    )
+    _require_consistent(loaded, where)
+    return loaded
+
+
+def policy_hash(policy: CarryPolicy | ExecutionPolicy | RiskLimits) -> str:
+    """Return 16 hex digits of the SHA-256 of the canonical JSON: equal values, equal hash."""
+    canonical = {
+        name: _plain(getattr(policy, name)) for name in sorted(get_type_hints(type(policy)))
+    }
+    body = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(body.encode()).hexdigest()[:HASH_DIGITS]
+
+
+def unknown_key(given: Iterable[str], known: Iterable[str], where: str) -> None:
+    """Raise Misconfigured naming the first key that is not known, and the nearest that is."""
+    names = sorted(known)
+    for key in sorted(given):
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}."
+            raise Misconfigured(f"{where}: {key} is not known; {hint}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            tables = tomllib.load(file, parse_float=Decimal)
+    except OSError as error:
+        raise Misconfigured(
+            f"The policy file {path} cannot be read ({error.strerror or error})."
+        ) from error
+    except ValueError as error:
+        raise Misconfigured(f"The policy file {path} is not valid TOML: {error}.") from error
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise Misconfigured(f"The policy file {path}: {name} stands outside of any [table].")
+    return tables
+
+
+def _filled(kind: type[T], table: Mapping[str, Any], where: str) -> T:
+    hints = get_type_hints(kind)
+    keys = {key: name for name, hint in hints.items() for key in _keys(name, hint)}
+    unknown_key(table, keys, where)
+    values: dict[str, Any] = {}
+    for key, raw in table.items():
+        name = keys[key]
+        if name in values:
+            raise Misconfigured(f"{where}: {name} is given twice, in different units.")
+        values[name] = _value(hints[name], key, raw, where)
+        _require_within(BOUNDS[kind][name], values[name], f"{where}: {key} = {_shown(raw)}")
+    return kind(**values)
+
+
+def _keys(name: str, hint: Any) -> list[str]:
+    return [f"{name}_{unit}" for unit in DURATIONS] if hint is timedelta else [name]
+
+
+def _value(hint: Any, key: str, raw: Any, where: str) -> Any:
+    if hint is timedelta:
+        seconds = _decimal(key, raw, where) * DURATIONS[key.rpartition("_")[2]]
+        return timedelta(microseconds=int(seconds * 1_000_000))
+    if hint is int:
+        if isinstance(raw, bool) or not isinstance(raw, int):
+            raise Misconfigured(f"{where}: {key} = {_shown(raw)} is not a whole number.")
+        return raw
+    if hint is Decimal:
+        return _decimal(key, raw, where)
+    if not isinstance(raw, list) or not raw:
+        raise Misconfigured(f"{where}: {key} = {_shown(raw)} is not a list of numbers.")
+    return tuple(_decimal(key, item, where) for item in raw)
+
+
+def _decimal(key: str, raw: Any, where: str) -> Decimal:
+    if isinstance(raw, str | int | Decimal) and not isinstance(raw, bool):
+        try:
+            value = Decimal(raw)
+        except ArithmeticError:
+            value = Decimal("NaN")
+        if value.is_finite():
+            return value
+    raise Misconfigured(f"{where}: {key} = {_shown(raw)} is not a number.")
+
+
+def _require_within(bounds: tuple[Value, Value], value: Any, where: str) -> None:
+    least, most = bounds
+    for item in value if isinstance(value, tuple) else (value,):
+        if not least <= item <= most:
+            raise Misconfigured(f"{where} is out of range; it must lie in {least} to {most}.")
+
+
+def _require_consistent(loaded: PolicySet, where: str) -> None:
+    for name, group in (("carry", loaded.carry), ("limits", loaded.limits)):
+        if group.gross_notional < group.pair_notional:
+            raise Misconfigured(
+                f"{where}, [{name}]: gross_notional {group.gross_notional} is less than "
+                f"pair_notional {group.pair_notional}."
+            )
+    for name in ("bands", "unwind_bands"):
+        bands = getattr(loaded.execution, name)
+        if list(bands) != sorted(bands):
+            raise Misconfigured(
+                f"{where}, [execution]: {name} must not get narrower from try to try."
+            )
+
+
+def _shown(raw: Any) -> str:
+    return str(raw) if isinstance(raw, Decimal | int) else repr(raw)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, timedelta):
+        return f"{value // timedelta(microseconds=1)}us"
+    if isinstance(value, Decimal):
+        # 0.10 and 0.1 are one policy.
+        return f"{value.normalize():f}"
+    return value
+
+
+assert all(
+    set(bounds) == {f.name for f in dataclasses.fields(kind)} for kind, bounds in BOUNDS.items()
+), "every field of a policy has bounds"

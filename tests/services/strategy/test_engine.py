@@ -1,0 +1,139 @@
+"""The strategy's loop on a real database: journal first, one pass an instant, recovery."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import asyncpg
+
+from services.strategy.engine import Engine, Pace
+from services.strategy.replay import replay
+from shared.bus.messages import FundingSettled, PairWanted, PlanFinished, QuoteUpdated, decode
+from shared.domain.policy import CarryPolicy
+from shared.domain.view import MarketView
+from shared.store.decisions import read_decision
+from shared.store.pool import WritePool, open_pool
+from tests.support.clock import ManualClock
+from tests.support.markets import EIGHT_HOURS, INSTANT, MIDNIGHT, pair
+from tests.support.servers import Database
+
+HOUR = timedelta(hours=1)
+
+
+class Bell:
+    """Counts how often it was rung."""
+
+    def __init__(self) -> None:
+        self.rings = 0
+
+    def notify(self) -> None:
+        self.rings += 1
+
+
+def engine(pool: WritePool, bell: Bell) -> Engine:
+    return Engine(
+        pool=pool,
+        doorbell=bell,
+        clock=ManualClock(),
+        epoch=7,
+        policy=CarryPolicy(),
+        policy_hash="policy",
+        view=MarketView([pair("BTC")], keep=21),
+        pace=Pace(bar=HOUR),
+    )
+
+
+def quotes(hours: int = 0) -> list[QuoteUpdated]:
+    at = INSTANT + hours * HOUR
+    common = {
+        "symbol": "BTCUSDT", "bid": Decimal("9999.5"), "bid_size": Decimal(100),
+        "ask": Decimal("10000.5"), "ask_size": Decimal(100), "venue_at": at, "received_at": at,
+    }  # fmt: skip
+    due = MIDNIGHT + (hours // 8 + 1) * EIGHT_HOURS
+    return [
+        QuoteUpdated(category="spot", **common),  # type: ignore[arg-type]
+        QuoteUpdated(
+            category="linear", mark=Decimal(10000), index=Decimal(10000), next_funding_at=due,
+            **common,  # type: ignore[arg-type]
+        ),
+    ]  # fmt: skip
+
+
+async def know_the_past(of: Engine) -> None:
+    for n in range(21):
+        at = MIDNIGHT - n * EIGHT_HOURS
+        await of.settled(FundingSettled("BTCUSDT", Decimal("0.0005"), at, Decimal(8), at))
+
+
+async def test_a_complete_instant_is_decided_once_journaled_and_said(database: Database) -> None:
+    bell = Bell()
+    async with open_pool(database.dsn_for("carry_strategy"), application="test") as pool:
+        strategy = engine(pool, bell)
+        await strategy.recover()
+        await know_the_past(strategy)
+        await strategy.quoted(quotes())
+        await strategy.quoted(quotes())
+    said = await asyncpg.connect(database.owner_dsn)
+    try:
+        (row,) = await said.fetch("SELECT body FROM ops.outbox WHERE stream = 'strategy.intents'")
+        (intent,) = await said.fetch("SELECT pair, quantity, decision_id FROM strategy.intent")
+        stored = await read_decision(said, intent["decision_id"])
+    finally:
+        await said.close()
+    message = decode(bytes(row["body"]))
+    assert isinstance(message, PairWanted)
+    assert (message.pair, message.quantity) == ("BTCUSDT", Decimal("0.999"))
+    assert message.correlation_id == message.decision_id == intent["decision_id"]
+    assert (strategy.decisions, bell.rings) == (1, 1)
+    assert stored is not None
+    assert replay(stored).difference is None
+
+
+async def test_an_instant_waits_for_the_settlement_that_was_due(database: Database) -> None:
+    async with open_pool(database.dsn_for("carry_strategy"), application="test") as pool:
+        strategy = engine(pool, Bell())
+        await strategy.recover()
+        await know_the_past(strategy)
+        await strategy.quoted(quotes(hours=8))
+        assert strategy.decisions == 0
+        at = MIDNIGHT + EIGHT_HOURS
+        await strategy.settled(FundingSettled("BTCUSDT", Decimal("0.0005"), at, Decimal(8), at))
+        assert strategy.last_instant == INSTANT + 8 * HOUR
+
+
+async def test_a_restart_goes_on_from_the_journal_and_names_what_it_missed(
+    database: Database,
+) -> None:
+    async with open_pool(database.dsn_for("carry_strategy"), application="test") as pool:
+        first = engine(pool, Bell())
+        await first.recover()
+        await know_the_past(first)
+        await first.quoted(quotes())
+        second = engine(pool, Bell())
+        await second.recover()
+        await know_the_past(second)
+        await second.quoted(quotes(hours=3))
+        async with pool.acquire() as connection:
+            intents = await connection.fetchval("SELECT count(*) FROM strategy.intent")
+            late = await connection.fetch("SELECT venue_at FROM strategy.late_instant ORDER BY 1")
+    assert intents == 1  # the pair is on its way already: it is not asked for again
+    assert [r["venue_at"] for r in late] == [INSTANT + HOUR, INSTANT + 2 * HOUR]
+
+
+async def test_a_plan_that_ended_flat_makes_the_pair_wanted_again(database: Database) -> None:
+    async with open_pool(database.dsn_for("carry_strategy"), application="test") as pool:
+        strategy = engine(pool, Bell())
+        await strategy.recover()
+        await know_the_past(strategy)
+        await strategy.quoted(quotes())
+        async with pool.acquire() as connection:
+            intent = await connection.fetchval("SELECT id FROM strategy.intent")
+        zero = Decimal(0)
+        for intent_id in ("another", intent):
+            strategy.executed(
+                PlanFinished(
+                    "p", intent_id, "c", "BTCUSDT", "flat", "hedge failed", zero, zero, zero
+                )
+            )
+        await strategy.quoted(quotes(hours=1))
+        async with pool.acquire() as connection:
+            assert await connection.fetchval("SELECT count(*) FROM strategy.intent") == 2

@@ -1,0 +1,107 @@
+"""Real servers for tests: one PostgreSQL and one Redis a session, one database a test."""
+
+import asyncio
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from services.carry.embedded import EmbeddedServers
+from shared.store.migrate import ROLES, migrate, role_dsn, set_passwords
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Database:
+    """One migrated database; the owner's DSN and one for each service role."""
+
+    owner_dsn: str
+    passwords: dict[str, str]
+
+    def dsn_for(self, role: str) -> str:
+        return role_dsn(self.owner_dsn, role, self.passwords[role])
+
+
+class Postgres:
+    """A server with a migrated template database, from which each test gets a copy."""
+
+    def __init__(self, admin_dsn: str) -> None:
+        self._admin_dsn = admin_dsn
+        self._template = f"carry_template_{os.getpid()}"
+        self._numbers = count(1)
+        self._passwords = {role: secrets.token_urlsafe(12) for role in ROLES}
+
+    def make_template(self) -> None:
+        template = with_database(self._admin_dsn, self._template)
+        self.execute(f"CREATE DATABASE {self._template}")
+        wait(migrate(template))
+        wait(set_passwords(template, self._passwords))
+
+    def drop_template(self) -> None:
+        self.execute(f"DROP DATABASE IF EXISTS {self._template} WITH (FORCE)")
+
+    @contextmanager
+    def database(self, *, empty: bool = False) -> Iterator[Database]:
+        """Make a migrated database (or an ``empty`` one) for the time of a block."""
+        name = f"carry_test_{os.getpid()}_{next(self._numbers)}"
+        source = "template0" if empty else self._template
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {source}")
+        try:
+            yield Database(with_database(self._admin_dsn, name), self._passwords)
+        finally:
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def execute(self, statement: str) -> None:
+        wait(_execute(self._admin_dsn, statement))
+
+
+@contextmanager
+def embedded() -> Iterator[EmbeddedServers]:
+    """Run both servers without fsync, on a folder that goes away."""
+    state = Path(tempfile.mkdtemp(prefix="carry-test-"))
+    state.chmod(0o711)  # ours, just made: the servers' user must pass through it
+    servers = EmbeddedServers(state, keep=False, durable=False)
+    try:
+        wait(servers.start())
+        yield servers
+    finally:
+        wait(servers.stop())
+        shutil.rmtree(state, ignore_errors=True)
+
+
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[Any]:
+    """Lend one connection for the time of a block."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def wait(work: Coroutine[Any, Any, T]) -> T:
+    """Run ``work`` to its end outside any loop, leaving pytest's own loop setting alone."""
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def with_database(dsn: str, name: str) -> str:
+    return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))
+
+
+async def _execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
