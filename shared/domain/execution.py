@@ -126,21 +126,24 @@ def _first(
 def _hedge(
     plan: PlanProgress, market: PairMarket, policy: ExecutionPolicy, spot_fee: Decimal
 ) -> Send | None:
+    """Bring the other leg to what the first one has, never beyond the target or what is there."""
     band = policy.bands[plan.tried(Purpose.HEDGE)]
-    lot = market.pair.common_lot
+    short = plan.perp.copy_negate()
     if plan.first is Leg.SPOT:
-        held = floor_to(max(plan.spot, ZERO), lot)
-        opening = -plan.perp < plan.target
-        goal = -min(held, plan.target) if opening else -held
+        held = floor_to(max(plan.spot, ZERO), market.pair.common_lot)
+        goal = min(held, max(plan.target, short)).copy_negate()
         return _order(plan, market, Leg.PERP, goal, Purpose.HEDGE, band, spot_fee)
-    return _order(plan, market, Leg.SPOT, -plan.perp, Purpose.HEDGE, band, spot_fee)
+    goal = min(short, max(plan.target, plan.spot))
+    return _order(plan, market, Leg.SPOT, goal, Purpose.HEDGE, band, spot_fee)
 
 
 def _unwind(plan: PlanProgress, market: PairMarket, policy: ExecutionPolicy) -> Send | Finish:
     """Take back what stayed without its partner; end when nothing tradable is left over."""
     surplus = plan.spot + plan.perp
     tried = plan.tried(Purpose.UNWIND)
-    if tried < len(policy.unwind_bands):
+    if abs(surplus) < market.pair.common_lot:
+        pass  # within one lot both legs are one thing: trading the rest would only cost
+    elif tried < len(policy.unwind_bands):
         band = policy.unwind_bands[tried]
         if surplus > ZERO:
             goal = plan.spot - surplus

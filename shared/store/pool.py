@@ -16,6 +16,7 @@ UNAVAILABLE: Final = (
     OSError,  # covers refused connections and TimeoutError
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what a backend ended while idle looks like at the next use
     asyncpg.OperatorInterventionError,  # shutdown, start-up, statement time-out
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,  # deadlock, serialization

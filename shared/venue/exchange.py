@@ -86,7 +86,7 @@ class Exchange:
 
     @property
     def open_orders(self) -> Sequence[Order]:
-        """Orders that rest in the book, oldest first."""
+        """Resting orders, oldest first."""
         return self._orders.open
 
     def advance(self, now_ms: int) -> None:
@@ -157,9 +157,8 @@ class Exchange:
         """Change a resting order's total quantity or price, match it again and return it."""
         order = self._resting(category, symbol, order_id, link_id)
         rule = self._rule(category, symbol)
-        asked = OrderRequest(
-            category, symbol, order.side, "Limit", qty or order.qty, price or order.price
-        )
+        qty, price = qty or order.qty, price or order.price
+        asked = OrderRequest(category, symbol, order.side, "Limit", qty, price)
         check_shape(asked)
         check_grid(rule, asked)
         check_notional(rule, asked, asked.price)
@@ -384,9 +383,8 @@ class Exchange:
         return order
 
     def _finish(self, order: Order) -> Order:
-        order = cancelled_order(
-            order, self.now_ms, reason="EC_PerCancelRequest", cancel_type="CancelByUser"
-        )
+        reason, cancel_type = "EC_PerCancelRequest", "CancelByUser"
+        order = cancelled_order(order, self.now_ms, reason=reason, cancel_type=cancel_type)
         self._orders.store(order)
         self._account.events.append(Event("order", order))
         if order.category == "linear":

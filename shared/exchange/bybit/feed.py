@@ -8,7 +8,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final
 
-from shared.domain.errors import Malformed
+from shared.domain.errors import CarryError, Malformed
 from shared.domain.funding import FundingSettlement
 from shared.domain.instrument import Category, Instrument
 from shared.exchange.bybit.board import QuoteBoard
@@ -54,7 +54,9 @@ class BybitFeed:
         self._rest = RestClient(endpoints.rest, None, clock=clock)
         self._board = QuoteBoard()
         self._streams: list[Stream] = []
-        self._intervals: dict[str, timedelta] = {}
+        self._listening: set[Category] = set()
+        self._heard_at: float | None = None
+        self._probe = "BTCUSDT"
 
     @property
     def malformed(self) -> int:
@@ -127,8 +129,27 @@ class BybitFeed:
             until = min([until - HOUR * (KLINE_PAGE - 1), *(bar[0] for bar in page)]) - MILLISECOND
         return [bars[at] for at in sorted(bars)]
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether both public streams have confirmed their topics, once at least."""
+        return self._listening == set(Category)
+
+    def silence_seconds(self) -> float | None:
+        """Return the wall time since the last public message; None before the first."""
+        return None if self._heard_at is None else self._clock.monotonic() - self._heard_at
+
     async def venue_time(self) -> datetime | None:
-        """Return the newest stamp of the public feed; None before the first."""
+        """Return the newest stamp of the public feed; None while nothing shows one.
+
+        Before the streams have spoken it is the stamp inside a book that is asked for: envelopes
+        and /market/time carry wall time.
+        """
+        if self._board.venue_at is None:
+            with contextlib.suppress(CarryError):
+                book = await self._rest.read(
+                    "get_orderbook", category="linear", symbol=self._probe, limit=1
+                )
+                return stamp(book, "ts")
         return self._board.venue_at
 
     async def quotes(self, symbols: Sequence[str]) -> AsyncIterator[list[FeedQuote]]:
@@ -136,6 +157,7 @@ class BybitFeed:
 
         Raises: Misconfigured when the venue does not know a symbol.
         """
+        self._probe = symbols[0]
         books = [f"orderbook.1.{symbol}" for symbol in symbols]
         tickers = [f"tickers.{symbol}" for symbol in symbols]
         topics = {Category.SPOT: books, Category.LINEAR: [*tickers, *books]}
@@ -169,6 +191,9 @@ class BybitFeed:
             async for batch in batches:
                 if batch.is_reset:
                     self._board.reset(category)
+                    self._listening.add(category)
+                if batch.messages:
+                    self._heard_at = self._clock.monotonic()
                 for message in batch.messages:
                     self._board.apply(category, message)
 

@@ -1,0 +1,106 @@
+"""How the executor's parts hang together, whatever they are made of."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from services.executor.bookkeeper import Bookkeeper
+from services.executor.equity import EquityRecorder
+from services.executor.executor import Executor
+from services.executor.guard import Guard
+from services.executor.journal import Doorbell, Journal
+from services.executor.lease import Lease
+from services.executor.market import Market
+from services.executor.metrics import ExecutorMetrics
+from services.executor.orders import Orders, Pace
+from services.executor.reconcile import Reconciler
+from services.executor.worker import Rules
+from shared.exchange.ports import TradingGateway
+from shared.runtime.clock import Clock
+from shared.store.pool import WritePool
+
+Loop = Callable[[], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A whole executor; ``loops`` run for ever beside ``reconciler.start()``."""
+
+    lease: Lease
+    journal: Journal
+    executor: Executor
+    bookkeeper: Bookkeeper
+    reconciler: Reconciler
+    guard: Guard
+    loops: tuple[Loop, ...]
+
+
+def assemble(
+    gateway: TradingGateway,
+    *,
+    pool: WritePool,
+    doorbell: Doorbell,
+    market: Market,
+    clock: Clock,
+    metrics: ExecutorMetrics,
+    rules: Rules,
+    pace: Pace,
+    epoch: int,
+    owner: str,
+    history_start: datetime,
+    safe_mode: bool = False,
+) -> Parts:
+    """Return the parts, wired; nothing runs yet. ``epoch`` is the installation's."""
+    guard = Guard()
+    lease = Lease(pool, clock, owner, pace.settle_seconds)
+    journal = Journal(pool, lease, doorbell, clock, metrics.alarms)
+    orders = Orders(gateway, journal=journal, clock=clock, pace=pace, metrics=metrics)
+    wake = market.settlement_passed  # a settlement and a plan's end are in the log at once
+    executor = Executor(
+        gateway,
+        journal=journal,
+        market=market,
+        clock=clock,
+        guard=guard,
+        metrics=metrics,
+        orders=orders,
+        rules=rules,
+        epoch=epoch,
+        sums=lambda: bookkeeper.sums,
+        plan_ended=wake.set,
+    )
+    bookkeeper = Bookkeeper(
+        gateway,
+        journal=journal,
+        clock=clock,
+        guard=guard,
+        metrics=metrics,
+        pairs=market.pairs,
+        wake=wake,
+        fetch_executions=executor.fetch_executions,
+        funding_owner=lambda name: executor.desks[name].correlation_id,
+    )
+    reconciler = Reconciler(
+        gateway,
+        executor=executor,
+        bookkeeper=bookkeeper,
+        orders=orders,
+        journal=journal,
+        market=market,
+        clock=clock,
+        guard=guard,
+        metrics=metrics,
+        history_start=history_start,
+        safe_mode=safe_mode,
+    )
+    equity = EquityRecorder(bookkeeper, journal=journal, market=market, clock=clock)
+    loops = (
+        lease.keep,
+        executor.listen,
+        executor.run_desks,
+        bookkeeper.run,
+        reconciler.run,
+        equity.run,
+    )
+    return Parts(lease, journal, executor, bookkeeper, reconciler, guard, loops)

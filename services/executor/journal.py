@@ -1,0 +1,210 @@
+"""Every write of the executor, fenced by its lease; a lost lease stops the process."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+import structlog
+from asyncpg import Connection
+from prometheus_client import Counter
+
+from services.executor.lease import Lease
+from shared.bus.messages import AlarmRaised, ExecutionEvent, PlanFinished, PlanStarted
+from shared.bus.outbox import enqueue
+from shared.bus.streams import EXECUTION_EVENTS
+from shared.domain.position import PairPosition, PairState
+from shared.runtime.clock import Clock
+from shared.store.orders import (
+    AttemptRow,
+    Claim,
+    PlanRow,
+    answer_attempt,
+    begin_plan,
+    claim_attempt,
+    finish_plan,
+    resend_attempt,
+)
+from shared.store.pool import WritePool
+from shared.store.positions import end_position, start_position
+
+READ_KILL_LEVEL = "SELECT coalesce(max(level), 0) FROM execution.kill WHERE lifted_at IS NULL"
+ALARM_AGAIN_SECONDS = 60.0
+
+log = structlog.get_logger()
+
+
+class Doorbell(Protocol):
+    """Wakes whoever publishes what a transaction left in the outbox."""
+
+    def notify(self) -> None:
+        """Say that something was committed."""
+
+
+class Journal:
+    """Plans, attempts and alarms, each step one transaction under our epoch."""
+
+    def __init__(
+        self,
+        pool: WritePool,
+        lease: Lease,
+        doorbell: Doorbell,
+        clock: Clock,
+        alarms: Counter,
+    ) -> None:
+        self.pool = pool
+        self.lease = lease
+        self._doorbell = doorbell
+        self._clock = clock
+        self._alarms = alarms
+        self._alarmed: dict[tuple[str, str | None], float] = {}
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """Yield a connection in a transaction that holds our epoch; ring the bell afterwards."""
+        async with self.pool.acquire() as connection, connection.transaction():
+            await self.lease.require(connection)
+            yield connection
+        self._doorbell.notify()
+
+    async def say(self, connection: Connection, events: Sequence[ExecutionEvent]) -> None:
+        """Put events into the outbox of the caller's transaction."""
+        if events:
+            await enqueue(connection, EXECUTION_EVENTS, events)
+
+    async def kill_level(self) -> int:
+        """Return the highest kill level that stands; zero when none does."""
+        async with self.pool.acquire() as connection:
+            level: int = await connection.fetchval(READ_KILL_LEVEL)
+        return level
+
+    async def begin(
+        self,
+        plan: PlanRow,
+        first_leg: str,
+        position: PairPosition,
+        state: PairState,
+        venue_at: datetime,
+    ) -> bool:
+        """Begin a plan and return whether nobody ended it before."""
+        async with self.transaction() as connection:
+            begun = await begin_plan(
+                connection, plan.id, first_leg, position.spot_quantity, position.perp_quantity
+            )
+            if begun:
+                await start_position(
+                    connection,
+                    pair=plan.pair,
+                    state=state,
+                    target_quantity=plan.target_quantity,
+                    correlation_id=plan.correlation_id,
+                    venue_at=venue_at,
+                    now=self._clock.now(),
+                )
+                await self.say(connection, [_started(plan)])
+        return begun
+
+    async def claim(self, attempt: AttemptRow, kill_level: int) -> Claim:
+        """Journal an attempt before it is sent; raises InvariantViolation on a lost lease."""
+        async with self.pool.acquire() as connection:
+            claim = await claim_attempt(
+                connection, attempt, epoch=self.lease.epoch, kill_level=kill_level
+            )
+        if not claim.held:
+            raise self.lease.lost()
+        return claim
+
+    async def resend(self, link_id: str, signed_at: datetime) -> None:
+        """Journal one more send of the same order, which the venue had not taken."""
+        async with self.transaction() as connection:
+            await resend_attempt(connection, link_id, signed_at)
+
+    async def answer(
+        self,
+        link_id: str,
+        state: str,
+        *,
+        order_id: str | None = None,
+        code: int | None = None,
+        message: str | None = None,
+    ) -> None:
+        """Store what the venue answered, or that it did not."""
+        async with self.transaction() as connection:
+            await answer_attempt(
+                connection,
+                link_id,
+                state,
+                self._clock.now(),
+                order_id=order_id,
+                code=code,
+                message=message,
+            )
+
+    async def finish(
+        self,
+        plan: PlanRow,
+        *,
+        state: str,
+        reason: str,
+        position: PairPosition,
+        position_state: PairState | None,
+        unhedged_seconds: Decimal,
+        venue_at: datetime | None,
+    ) -> None:
+        """End a plan, leave the pair in ``position_state`` (None: as it is) and say so."""
+        now = self._clock.now()
+        async with self.transaction() as connection:
+            ended = await finish_plan(
+                connection,
+                plan_id=plan.id,
+                state=state,
+                reason=reason,
+                unhedged_seconds=unhedged_seconds,
+                venue_at=venue_at,
+                now=now,
+            )
+            if not ended:
+                return
+            if position_state is not None:
+                await end_position(connection, plan.pair, position_state, now)
+            await self.say(connection, [finished(plan, state, reason, position, unhedged_seconds)])
+
+    async def alarm(self, name: str, detail: str, pair: str | None = None) -> None:
+        """Tell a person: a log line, a count and an event; the same again only each minute."""
+        at = self._alarmed.get((name, pair))
+        now = self._clock.monotonic()
+        if at is not None and now - at < ALARM_AGAIN_SECONDS:
+            return
+        self._alarmed[name, pair] = now
+        log.error("alarm_raised", alarm=name, detail=detail, pair=pair)
+        self._alarms.labels(alarm=name).inc()
+        async with self.transaction() as connection:
+            await self.say(connection, [AlarmRaised(name, detail, pair, self._clock.now())])
+
+
+def finished(
+    plan: PlanRow, state: str, reason: str, position: PairPosition, unhedged_seconds: Decimal
+) -> PlanFinished:
+    """Return the event that a plan ended."""
+    return PlanFinished(
+        plan_id=plan.id,
+        intent_id=plan.intent_id,
+        correlation_id=plan.correlation_id,
+        pair=plan.pair,
+        outcome=state,
+        reason=reason,
+        spot_quantity=position.spot_quantity,
+        perp_quantity=position.perp_quantity,
+        unhedged_seconds=unhedged_seconds,
+    )
+
+
+def _started(plan: PlanRow) -> PlanStarted:
+    return PlanStarted(
+        plan_id=plan.id,
+        intent_id=plan.intent_id,
+        correlation_id=plan.correlation_id,
+        pair=plan.pair,
+        target_quantity=plan.target_quantity,
+    )

@@ -1,0 +1,45 @@
+"""What the executor counts and measures."""
+
+from typing import Final
+
+from shared.telemetry.metrics import Metrics
+
+ALARMS: Final = (
+    "execution_missing",
+    "foreign_execution",
+    "late_fill",
+    "ledger_differs",
+    "log_row_odd",
+    "log_row_unknown",
+    "pair_broken",
+    "position_differs",
+    "venue_reduced_position",
+    "venue_refuses_key",
+    "order_in_doubt",
+    "order_quarantined",
+)
+OUTCOMES: Final = ("hedged", "flat", "refused", "broken")
+ENDS: Final = ("filled", "cancelled", "rejected", "absent")
+UNHEDGED_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 20.0, 30.0, 60.0)
+
+
+class ExecutorMetrics:
+    """The executor's metrics in one registry."""
+
+    def __init__(self) -> None:
+        registry = Metrics("executor")
+        self.registry = registry
+        self.alarms = registry.counter("alarms", "Alarms raised", {"alarm": ALARMS})
+        self.plans = registry.counter("plans", "Plans ended", {"outcome": OUTCOMES})
+        self.attempts = registry.counter("attempts", "Orders ended", {"end": ENDS})
+        self.fills = registry.counter("fills", "Executions stored")
+        self.groups = registry.counter("posting_groups", "Rows of the venue's log booked")
+        self.plan_seconds = registry.histogram("plan_seconds", "From taking up to ending a plan")
+        self.unhedged_seconds = registry.histogram(
+            "unhedged_seconds", "How long one leg stood alone, per plan", buckets=UNHEDGED_BUCKETS
+        )
+        self.ledger_lag_seconds = registry.histogram(
+            "ledger_read_seconds", "One reading of the transaction log"
+        )
+        self.in_doubt = registry.gauge("orders_in_doubt_count", "Orders whose outcome is unknown")
+        self.armed = registry.gauge("armed_count", "One when orders may be sent")

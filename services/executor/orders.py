@@ -1,0 +1,200 @@
+"""Sending one order and proving what became of it: yes, no, or in doubt until it is proven."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from services.executor.desk import Desk, Report, Tracked
+from services.executor.journal import Journal
+from services.executor.market import wait
+from services.executor.metrics import ExecutorMetrics
+from shared.domain.errors import (
+    Malformed,
+    Misconfigured,
+    OrderRejected,
+    OutcomeUnknown,
+    RateLimited,
+    Transient,
+)
+from shared.domain.order import OrderTicket, Side
+from shared.exchange.ports import TradingGateway
+from shared.runtime.clock import Clock
+from shared.store.orders import AttemptRow
+
+SENDS_MAX: Final = 20
+PROOFS: Final = 2
+FORGETS_AFTER: Final = timedelta(hours=20)  # the venue forgets unfilled orders after 24 hours
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Wall seconds. The fence is the latest instant at which a signed order can still appear."""
+
+    ack_seconds: float = 0.1
+    poll_seconds: float = 0.5
+    receive_window_seconds: float = 3.0
+    skew_seconds: float = 0.25
+    read_lag_seconds: float = 5.0
+    proof_gap_seconds: float = 1.0
+    stalled_seconds: float = 1.0
+    doubt_alarm_seconds: float = 60.0
+
+    @property
+    def fence(self) -> timedelta:
+        """How long after its signature an order that no read shows is proven absent."""
+        return timedelta(
+            seconds=self.receive_window_seconds + self.skew_seconds + self.read_lag_seconds
+        )
+
+    @property
+    def settle_seconds(self) -> float:
+        """How long a new leader sends nothing after an unclean end of the last one."""
+        return self.receive_window_seconds + self.skew_seconds + 1.0
+
+
+class Orders:
+    """Sends orders and follows each to its end; the fills themselves are booked by the desk."""
+
+    def __init__(
+        self,
+        gateway: TradingGateway,
+        *,
+        journal: Journal,
+        clock: Clock,
+        pace: Pace,
+        metrics: ExecutorMetrics,
+    ) -> None:
+        self._gateway = gateway
+        self._journal = journal
+        self._clock = clock
+        self._pace = pace
+        self._metrics = metrics
+
+    async def send(self, desk: Desk, order: Tracked, attempt: AttemptRow) -> None:
+        """Send a journaled order and return when it has come to its end."""
+        ticket = OrderTicket(
+            attempt.link_id,
+            order.category,
+            attempt.symbol,
+            Side(attempt.side),
+            attempt.quantity,
+            attempt.limit_price,
+            attempt.reduce_only,
+        )
+        refusal = "not taken"
+        for number in range(SENDS_MAX):
+            if number:
+                await self._clock.sleep(self._pace.poll_seconds)
+                order.signed_at = self._clock.now()
+                await self._journal.resend(order.link_id, order.signed_at)
+            try:
+                order_id = await self._place(ticket, order)
+            except OrderRejected as error:
+                await self._refused(desk, order, error.code, error.message)
+                return
+            except RateLimited as error:  # not taken, by the venue's word: the same id again
+                refusal = str(error)
+                log.warning("order_not_taken", client_order_id=order.link_id, detail=refusal)
+            except Misconfigured as error:
+                await self._refused(desk, order, None, str(error))
+                await self._journal.alarm("venue_refuses_key", str(error), desk.pair.name)
+                return
+            except (OutcomeUnknown, Transient, Malformed) as error:
+                await self._in_doubt(desk, order, str(error))
+                return
+            else:
+                await self._accepted(desk, order, order_id)
+                return
+        await self._refused(desk, order, None, refusal)
+
+    async def settle(self, desk: Desk, order: Tracked, *, accepted: bool = False) -> None:
+        """Read an order by its id until it has come to its end or is proven absent.
+
+        Absent needs two reads, both begun after the fence, that find neither order nor execution.
+        """
+        proofs, proven_at, began = 0, 0.0, self._clock.monotonic()
+        while order.ended is None:
+            read_at, at = self._clock.now(), self._clock.monotonic()
+            found = await self._look(desk, order)
+            if order.ended is not None:
+                return
+            if found is None:
+                pass  # the venue did not answer: nothing is known
+            elif found or accepted:
+                proofs = 0
+            elif (
+                self._is_behind_fence(order, read_at)
+                and at - proven_at >= self._pace.proof_gap_seconds
+            ):
+                proofs, proven_at = proofs + 1, at
+                if proofs == PROOFS:
+                    await self._journal.answer(order.link_id, "absent")
+                    log.warning("order_absent", client_order_id=order.link_id)
+                    desk.end(order, "absent")
+                    return
+            if self._clock.monotonic() - began > self._pace.doubt_alarm_seconds:
+                await self._journal.alarm("order_in_doubt", order.link_id, desk.pair.name)
+            await self._ended_within(desk, order, self._pace.poll_seconds)
+
+    def _is_behind_fence(self, order: Tracked, read_at: datetime) -> bool:
+        now = self._clock.now()
+        age = now - order.signed_at
+        return age <= FORGETS_AFTER and read_at >= order.signed_at + self._pace.fence
+
+    async def _place(self, ticket: OrderTicket, order: Tracked) -> str:
+        if self._clock.now() - order.signed_at > timedelta(seconds=self._pace.stalled_seconds):
+            raise RateLimited("not sent: too long ago since it was signed")
+        return await self._gateway.place_order(ticket, order.signed_at)
+
+    async def _accepted(self, desk: Desk, order: Tracked, order_id: str) -> None:
+        if await self._ended_within(desk, order, self._pace.ack_seconds):
+            return  # its fills carried the order id into the journal
+        await self._journal.answer(order.link_id, "live", order_id=order_id)
+        await self._ended_within(desk, order, self._pace.poll_seconds)
+        await self.settle(desk, order, accepted=True)
+
+    async def _refused(self, desk: Desk, order: Tracked, code: int | None, message: str) -> None:
+        await self._journal.answer(order.link_id, "rejected", code=code, message=message)
+        log.warning("order_rejected", client_order_id=order.link_id, code=code, detail=message)
+        desk.end(order, "rejected")
+
+    async def _in_doubt(self, desk: Desk, order: Tracked, message: str) -> None:
+        """Place nothing new for the pair until it is proven what became of the order."""
+        self._metrics.in_doubt.inc()
+        log.warning("order_in_doubt", client_order_id=order.link_id, detail=message)
+        try:
+            await self._journal.answer(order.link_id, "unknown", message=message)
+            await self.settle(desk, order)
+        finally:
+            self._metrics.in_doubt.dec()
+
+    async def _look(self, desk: Desk, order: Tracked) -> bool | None:
+        """Read the order and its executions and book them; None when the venue did not answer."""
+        try:
+            report, executions = await asyncio.gather(
+                self._gateway.read_order(order.category, order.symbol, order.link_id),
+                self._gateway.read_executions(order.category, link_id=order.link_id),
+            )
+        except (Transient, Malformed) as error:
+            log.warning("order_unreadable", client_order_id=order.link_id, detail=str(error))
+            return None
+        reports: Sequence[Report] = [*executions, *([] if report is None else [report])]
+        for found in reports:
+            desk.receive(found)
+        await desk.drained()
+        return bool(reports)
+
+    async def _ended_within(self, desk: Desk, order: Tracked, seconds: float) -> bool:
+        deadline = self._clock.monotonic() + seconds
+        while order.ended is None:
+            desk.changed.clear()
+            left = deadline - self._clock.monotonic()
+            if left <= 0 or not await wait(desk.changed, left):
+                break
+        return order.ended is not None

@@ -1,0 +1,104 @@
+"""Start-up, the lease, and the comparison with the venue that never ends."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+from services.executor.lease import Lease
+from shared.runtime.clock import SystemClock
+from shared.store.pool import WritePool
+from shared.venue.records import OrderRequest
+from tests.support.clock import ManualClock
+from tests.support.executor import books, running, venue
+from tests.support.fake_gateway import FakeGateway
+
+
+async def test_a_new_leader_waits_for_the_old_ones_lease_to_run_out(pool: WritePool) -> None:
+    first, second = (Lease(pool, SystemClock(), name, 4.25) for name in ("one", "two"))
+    await first.take()
+    assert not await second._try_to_take()
+    assert await first.release()
+    assert await second._try_to_take()
+    assert (first.epoch, second.epoch) == (1, 2)
+
+
+async def test_after_an_unclean_end_nothing_is_sent_for_the_settling_time(pool: WritePool) -> None:
+    await Lease(pool, SystemClock(), "one", 4.25).take()
+    async with pool.acquire() as connection:
+        await connection.execute("UPDATE execution.lease SET expires_at = clock_timestamp()")
+    clock = ManualClock(auto=True)
+    second = Lease(pool, clock, "two", 4.25)
+    await second.take()
+    await second.settled()
+    assert clock.slept == [4.25]
+    assert await second.release()
+    third = Lease(pool, clock, "three", 4.25)
+    await third.take()
+    await third.settled()
+    assert clock.slept == [4.25, 0.0]
+
+
+async def test_the_lease_is_not_given_up_while_an_order_is_open(pool: WritePool) -> None:
+    async with running(pool, venue()) as rig:
+        await rig.want("1")
+        await rig.finished(1)
+        await rig.rows("UPDATE execution.attempt SET state = 'unknown'")
+        assert not await rig.parts.lease.release()
+        await rig.rows("UPDATE execution.attempt SET state = 'filled'")
+        assert await rig.parts.lease.release()
+
+
+async def test_a_position_that_is_not_ours_stops_opening_until_it_is_gone(pool: WritePool) -> None:
+    exchange = venue("BTC")
+    exchange.place(
+        OrderRequest("linear", "BTCUSDT", "Sell", "Limit", Decimal("0.5"), Decimal("9999.5"))
+    )
+    exchange.drain()
+    async with running(pool, exchange) as rig:
+        # Its execution was read at the start: the position is known, and a stranger's.
+        assert await rig.parts.reconciler.differences() == []
+        desk = rig.parts.executor.desks["BTCUSDT"]
+        assert (desk.position.perp_quantity, desk.is_foreign) == (Decimal("-0.5"), True)
+        await rig.want("1")
+        (plan,) = await rig.finished(1)
+        assert str(plan["reason"]).startswith("ledger_differs")
+
+
+async def test_a_difference_with_the_venue_is_named_and_cleared(pool: WritePool) -> None:
+    exchange = venue()
+    async with running(pool, exchange) as rig:
+        wallet = exchange._account.wallet
+        wallet["USDT"] += Decimal("0.01")
+        assert await rig.parts.reconciler.differences() == [
+            "USDT: ours 100000, the venue's 100000.01"
+        ]
+        await rig.parts.reconciler._judge(["USDT"], at_once=False)
+        assert rig.parts.guard.differs
+        wallet["USDT"] -= Decimal("0.01")
+        await rig.parts.reconciler.sweep()
+        assert not rig.parts.guard.differs
+
+
+async def test_safe_mode_takes_up_no_plan_and_removes_what_stands_alone(pool: WritePool) -> None:
+    exchange = venue()
+    gateway = FakeGateway(exchange)
+    async with running(pool, exchange, gateway) as rig:
+        await rig.want("1")
+        await rig.finished(1)
+    # Half of the short is gone while nobody runs, and an order of somebody's rests.
+    exchange.place(
+        OrderRequest("linear", "BTCUSDT", "Buy", "Limit", Decimal("0.5"), Decimal("10000.5"),
+                     reduce_only=True)
+    )  # fmt: skip
+    exchange._account.executions[-1] = replace(exchange.executions[-1], exec_type="AdlTrade")
+    exchange.place(
+        OrderRequest("spot", "BTCUSDT", "Buy", "Limit", Decimal("0.1"), Decimal(9000), "GTC", "x")
+    )
+    exchange.drain()
+    books(exchange, "spot")
+    async with running(pool, exchange, gateway, safe_mode=True) as rig:
+        assert exchange.open_orders == []
+        await rig.parts.reconciler.sweep()
+        plans = await rig.finished(2)
+        assert (plans[1]["reason"], plans[1]["state"]) == ("residual", "hedged")
+        assert len(gateway.placed) == 3
+        assert await rig.ledger_difference() == {}

@@ -1,0 +1,169 @@
+"""advance(): one step at a time, from what is owned; quantities and prices worked by hand.
+
+The pair stands at 9,999.5 / 10,000.5 on both legs; spot step 0.000001, perpetual step 0.001,
+spot fee 0.1 % in base coin; the first band is 0.1 %, so a buy is limited to floor(10,010.5005).
+"""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.execution import (
+    Command,
+    Finish,
+    Outcome,
+    PlanProgress,
+    Purpose,
+    Send,
+    Wait,
+    advance,
+    first_leg,
+)
+from shared.domain.money import plain
+from shared.domain.order import Leg, Side
+from shared.domain.policy import ExecutionPolicy
+from tests.support.markets import market, quote
+
+FEE = Decimal("0.001")
+FIRST, HEDGE, UNWIND = Purpose.FIRST, Purpose.HEDGE, Purpose.UNWIND
+
+
+def step(
+    target: str, spot: str, perp: str, *tries: Purpose, first: Leg = Leg.SPOT, **changes: object
+) -> Command:
+    progress = PlanProgress(Decimal(target), first, Decimal(spot), Decimal(perp), tries)
+    return advance(progress, market(**changes), ExecutionPolicy(), FEE)  # type: ignore[arg-type]
+
+
+def sent(command: Command) -> tuple[str, str, str, str, str]:
+    assert isinstance(command, Send)
+    return (
+        command.leg.name,
+        command.purpose.value,
+        command.side.value,
+        plain(command.quantity),
+        str(command.limit_price),
+    )
+
+
+def test_a_spot_buy_is_grossed_up_by_the_fee_it_loses_in_coin() -> None:
+    # 1 / 0.999 = 1.001001001..., up to the step of 0.000001.
+    assert sent(step("1", "0", "0")) == ("SPOT", "first", "Buy", "1.001002", "10010.5")
+
+
+def test_the_hedge_follows_what_the_first_leg_really_brought() -> None:
+    # 0.5996 coins are held: 0.599 is the largest quantity that the perpetual can match.
+    assert sent(step("1", "0.5996", "0", FIRST)) == (
+        "PERP", "hedge", "Sell", "0.599", "9989.6",
+    )  # fmt: skip
+
+
+def test_the_hedge_of_a_perp_first_leg_buys_spot_for_it() -> None:
+    command = step("1", "0", "-0.6", FIRST, first=Leg.PERP)
+    # 0.6 / 0.999 = 0.6006006..., up to the step.
+    assert sent(command) == ("SPOT", "hedge", "Buy", "0.600601", "10010.5")
+
+
+def test_each_try_of_the_hedge_widens_the_band() -> None:
+    prices = [step("1", "1.000001", "0", FIRST, *[HEDGE] * n) for n in range(3)]
+    # 9,999.5 less 0.1, 0.3 and 1 %, up to the tick of 0.1: 9,989.5005, 9,969.5015, 9,899.505.
+    assert [sent(p)[4] for p in prices] == ["9989.6", "9969.6", "9899.6"]
+
+
+def test_a_first_leg_without_its_partner_is_taken_back_after_three_tries() -> None:
+    command = step("1", "1.000001", "0", FIRST, HEDGE, HEDGE, HEDGE)
+    # 9,999.5 less 0.3 %: 9,969.5015.
+    assert sent(command) == ("SPOT", "unwind", "Sell", "1.000001", "9969.6")
+
+
+def test_a_short_without_its_partner_is_bought_back_reduce_only() -> None:
+    command = step("1", "0", "-1", FIRST, HEDGE, HEDGE, HEDGE, first=Leg.PERP)
+    assert sent(command)[:4] == ("PERP", "unwind", "Buy", "1")
+    assert isinstance(command, Send)
+    assert command.reduce_only
+
+
+@pytest.mark.parametrize(
+    ("spot", "perp", "tries", "outcome"),
+    [
+        ("1.000000998", "-1", (FIRST, HEDGE), Outcome.HEDGED),
+        ("0", "0", (FIRST,), Outcome.FLAT),
+        ("0.3996", "-0.399", (FIRST, HEDGE), Outcome.HEDGED),  # 0.0006 is less than one lot
+        ("1", "0", (FIRST, HEDGE, HEDGE, HEDGE, UNWIND, UNWIND, UNWIND), Outcome.BROKEN),
+    ],
+)
+def test_a_plan_ends_by_what_is_owned(
+    spot: str, perp: str, tries: tuple[Purpose, ...], outcome: Outcome
+) -> None:
+    assert step("1", spot, perp, *tries) == Finish(outcome)
+
+
+def test_closing_sells_what_is_owned_and_buys_the_short_back() -> None:
+    assert sent(step("0", "1.000000998", "-1"))[:4] == ("SPOT", "first", "Sell", "1")
+    command = step("0", "0.000000998", "-1", FIRST)
+    assert sent(command)[:4] == ("PERP", "hedge", "Buy", "1")
+    assert isinstance(command, Send)
+    assert command.reduce_only
+    assert step("0", "0.000000998", "0", FIRST, HEDGE) == Finish(Outcome.FLAT)
+
+
+def test_a_closing_plan_adds_to_neither_leg_when_one_stands_alone() -> None:
+    assert sent(step("0", "2", "-1", FIRST))[:3] == ("SPOT", "unwind", "Sell")
+    alone = step("0", "0", "-1", FIRST, first=Leg.PERP)
+    assert sent(alone)[:3] == ("PERP", "unwind", "Buy")
+
+
+def test_nothing_is_sent_while_an_order_is_in_flight_or_a_book_is_missing() -> None:
+    progress = PlanProgress(Decimal(1), Leg.SPOT, Decimal(0), Decimal(0), in_flight=True)
+    assert isinstance(advance(progress, market(), ExecutionPolicy(), FEE), Wait)
+    absent = replace(progress, in_flight=False)
+    assert isinstance(advance(absent, market(perp=None), ExecutionPolicy(), FEE), Wait)
+
+
+def test_what_is_below_the_least_notional_is_not_sent() -> None:
+    # 0.0004 at 9,989.6 is under 5 USDT, 0.0006 is over it.
+    assert step("0.0004", "0", "0") == Finish(Outcome.FLAT)
+    assert isinstance(step("0.0006", "0", "0"), Send)
+
+
+def test_the_thinner_book_goes_first_and_spot_on_a_tie() -> None:
+    thin = quote("9999.5", "10000.5", size="1")
+    assert first_leg(market(perp=thin), opening=True) is Leg.PERP
+    assert first_leg(market(spot=thin), opening=True) is Leg.SPOT
+    same = market(spot=replace(thin, ask=Decimal(10_000)), perp=replace(thin, bid=Decimal(10_000)))
+    assert first_leg(same, opening=True) is Leg.SPOT
+
+
+@given(
+    target=st.integers(0, 3_000).map(lambda n: Decimal(n) / 1000),
+    spot=st.integers(0, 3_000_000).map(lambda n: Decimal(n) / 1_000_000),
+    perp=st.integers(-3_000, 0).map(lambda n: Decimal(n) / 1000),
+    first=st.sampled_from(Leg),
+    taken=st.lists(st.integers(0, 10), min_size=8, max_size=8),
+)
+def test_every_plan_ends_and_never_owns_more_than_was_asked_or_held(
+    target: Decimal, spot: Decimal, perp: Decimal, first: Leg, taken: list[int]
+) -> None:
+    most_spot, most_short = max(spot, target), max(-perp, target)
+    tries: list[Purpose] = []
+    for tenths in [*taken, 10, 10]:
+        progress = PlanProgress(target, first, spot, perp, tuple(tries))
+        command = advance(progress, market(), ExecutionPolicy(), FEE)
+        if isinstance(command, Finish):
+            break
+        assert isinstance(command, Send)
+        tries.append(command.purpose)
+        step_size = Decimal("0.000001") if command.leg is Leg.SPOT else Decimal("0.001")
+        filled = (command.quantity * tenths / 10 // step_size) * step_size
+        if command.leg is Leg.PERP:
+            perp += filled * command.side.sign
+        elif command.side is Side.BUY:
+            spot += filled * (1 - FEE)
+        else:
+            spot -= filled
+        assert 0 <= spot <= most_spot + Decimal("0.000002")
+        assert -most_short <= perp <= 0
+    assert isinstance(command, Finish)
