@@ -156,15 +156,20 @@ def _reachable(program: Path, folder: Path, user: User) -> Path:
     if user.can("-x", binary):
         return program
     copy = folder / f"program-{binary.stat().st_mtime_ns}"
+    package = program.parent
     if not copy.exists():
         partial = folder / f"partial-{os.getpid()}"
-        shutil.copytree(program, partial, symlinks=True)
+        shutil.copytree(program, partial / package.name / program.name, symlinks=True)
+        # The wheel keeps shared libraries beside the package, and programs look for them there.
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, partial / libraries.name, symlinks=True)
         for path in (partial, *partial.rglob("*")):
             if not path.is_symlink():
                 user.own(path)
         partial.rename(copy)
         log.warning("embedded_postgres_copied", source=str(program), used=str(copy))
-    return copy
+    return copy / package.name / program.name
 
 
 def _installed() -> dict[int, Path]:
