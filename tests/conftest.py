@@ -42,6 +42,13 @@ def database(postgres: Postgres) -> Iterator[Database]:
         yield made
 
 
+@pytest.fixture
+def empty_database(postgres: Postgres) -> Iterator[Database]:
+    """A database of the test's own without any schema."""
+    with postgres.database(empty=True) as made:
+        yield made
+
+
 @pytest.fixture(scope="session")
 def redis_url(request: pytest.FixtureRequest) -> str:
     """Where Redis is."""

@@ -28,7 +28,7 @@ DO $$ BEGIN
     IF EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') THEN
         PERFORM create_hypertable('{table}', '{column}',
             chunk_time_interval => interval '{chunk}',
-            create_default_indexes => false, migrate_data => true);
+            create_default_indexes => false, migrate_data => true, if_not_exists => true);
     END IF;
 END $$
 """

@@ -212,6 +212,34 @@ class OpportunitiesView(View):
     rows: list[OpportunityView]
 
 
+class IntentView(View):
+    """One target of a decision, and how far the executor has come with it."""
+
+    id: str
+    pair: str
+    quantity: Amount
+    until: datetime | None
+    reason: str
+    correlation_id: str
+    plan_id: str | None
+    plan_state: str | None
+    plan_reason: str | None
+
+
+class DecisionView(View):
+    """One decision with its verdicts, best first; ``inputs_kept`` means that it can be replayed."""
+
+    id: str
+    decided_at: datetime
+    policy_hash: str
+    inputs_hash: str
+    inputs_kept: bool
+    correlation_id: str
+    break_even_limit_settlements: int | None
+    rows: list[OpportunityView]
+    intents: list[IntentView]
+
+
 class OrderView(View):
     """One order we sent, with what became of it."""
 

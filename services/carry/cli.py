@@ -1,6 +1,12 @@
-"""``carry``: the one command line."""
+"""``carry``: the one command line. Each command imports what it runs only when it runs."""
 
+import asyncio
+import importlib
+import os
 import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,13 +20,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Carrydesk: funding-rate arbitrage on Bybit.",
 )
+db = typer.Typer(no_args_is_help=True, help="The database.")
 app.add_typer(backtest, name="backtest")
 app.add_typer(data, name="data")
-
-
-@app.callback()
-def _carry() -> None:
-    """Carrydesk: funding-rate arbitrage on Bybit."""
+app.add_typer(db, name="db")
 
 
 def main() -> None:
@@ -30,6 +33,123 @@ def main() -> None:
     except Misconfigured as error:
         Console(stderr=True, highlight=False).print(f"carry: {error}", markup=False, soft_wrap=True)
         sys.exit(2)
+
+
+@app.command()
+def demo(
+    seconds: Annotated[
+        float | None, typer.Option("--for", min=1, help="Stop by itself after so many seconds.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Go on from where it stopped.")] = False,
+    kill: Annotated[
+        str | None, typer.Option(help="End this service as kill -9 does, once, part of the way.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Draws the moment of --kill.")] = 0,
+    port: Annotated[int, typer.Option(help="Where the dashboard is served.")] = 8080,
+    state: Annotated[Path, typer.Option(help="Where the run keeps its data.")] = Path(".state"),
+) -> None:
+    """Run the whole platform on recorded history, on this machine, without Docker."""
+    from services.carry.demo.supervisor import DemoOptions, run_demo
+
+    options = DemoOptions(
+        seconds=seconds, keep=keep, kill=kill, seed=seed, port=port, state=state.resolve()
+    )
+    sys.exit(_run(run_demo(options)))
+
+
+@app.command()
+def simulator() -> None:
+    """Speak Bybit V5 over recorded history."""
+    _serve("simulator")
+
+
+@app.command()
+def collector() -> None:
+    """Bring market data into the store and onto the streams."""
+    _serve("collector")
+
+
+@app.command()
+def strategy() -> None:
+    """Decide what to hold."""
+    _serve("strategy")
+
+
+@app.command()
+def executor(
+    safe_mode: Annotated[
+        bool, typer.Option("--safe-mode", help="Cancel what rests, remove residuals, open nothing.")
+    ] = False,
+) -> None:
+    """Close the gap between targets and truth, and keep the ledger."""
+    _serve("executor", safe_mode=safe_mode)
+
+
+@app.command()
+def api() -> None:
+    """Answer the dashboard."""
+    _serve("api")
+
+
+@app.command()
+def replay(
+    decision_id: Annotated[str, typer.Argument(help="The id of a journaled decision, or `last`.")],
+    state: Annotated[Path, typer.Option(help="Where the demo keeps its data.")] = Path(".state"),
+) -> None:
+    """Decide a journaled decision again and say whether it comes out the same.
+
+    The database is CARRY_DATABASE_URL, or the running demo's.
+    """
+    from services.carry.replaying import replay_decision
+
+    sys.exit(_run(replay_decision(decision_id, os.environ.get("CARRY_DATABASE_URL"), state)))
+
+
+@app.command()
+def doctor() -> None:
+    """Look at this machine and the settings; say what is missing and how to get it."""
+    from services.carry.doctor import examine
+
+    sys.exit(examine())
+
+
+@db.callback()
+def _db() -> None:
+    """Keep ``migrate`` a command of its own."""
+
+
+@db.command("migrate")
+def db_migrate() -> None:
+    """Bring the schema up to date and set the passwords of the services' roles."""
+    from shared.config.settings import load_settings
+    from shared.store.migrate import migrate, set_passwords
+
+    settings = load_settings("db")
+
+    async def work() -> None:
+        await migrate(settings.database.dsn)
+        await set_passwords(settings.database.dsn, settings.role_passwords)
+
+    _run(work())
+
+
+def _serve(name: str, **options: Any) -> None:
+    """Read the settings of service ``name`` and run it until it is told to stop."""
+    from shared.config.settings import load_settings
+
+    settings = load_settings(name)
+    module = importlib.import_module(f"services.{name}.main")
+    _run(module.run(settings, **options))
+
+
+def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    from shared.runtime.service import configure_loop
+
+    configure_loop()
+    try:
+        return asyncio.run(coroutine)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

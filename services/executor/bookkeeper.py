@@ -78,6 +78,11 @@ class Bookkeeper:
         self._reading = asyncio.Lock()
 
     @property
+    def is_open(self) -> bool:
+        """Whether the books were taken up; before that the sums say nothing."""
+        return self._watermark is not None
+
+    @property
     def is_behind(self) -> bool:
         """Whether a reading is asked for or under way."""
         return self.wake.is_set() or self._reading.locked()
@@ -87,14 +92,17 @@ class Bookkeeper:
 
         ``since`` is where the first reading of a new installation starts, venue time.
         """
-        async with self._journal.pool.acquire() as connection:
-            self._head = await read_head(connection)
-            self._watermark = await read_watermark(connection)
-            self.sums = await read_sums(connection)
-            if self._watermark is not None:
-                self._keys = await read_keys(connection, self._watermark - OVERLAP)
-        if self._watermark is None:
-            await self._open_books(since)
+        async with self._reading:
+            async with self._journal.pool.acquire() as connection:
+                self._head = await read_head(connection)
+                watermark = await read_watermark(connection)
+                self.sums = await read_sums(connection)
+                if watermark is not None:
+                    self._keys = await read_keys(connection, watermark - OVERLAP)
+            if watermark is None:
+                await self._open_books(since)
+            else:
+                self._watermark = watermark
 
     async def run(self) -> None:
         """Read the log whenever woken, and every two seconds."""

@@ -57,6 +57,8 @@ class EquityRecorder:
     async def record(self) -> None:
         """Record the newest instant unless that was done."""
         instant = self._market.newest_instant(INSTANT_GRID)
+        if not self._bookkeeper.is_open:
+            return
         if instant is None or (self._last is not None and instant <= self._last):
             return
         prices = self._market.prices()

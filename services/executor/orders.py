@@ -100,7 +100,7 @@ class Orders:
                 return
             except RateLimited as error:  # not taken, by the venue's word: the same id again
                 refusal = str(error)
-                log.warning("order_not_taken", client_order_id=order.link_id, detail=refusal)
+                log.warning("order_not_taken", **_names(order), detail=refusal)
             except Misconfigured as error:
                 await self._refused(desk, order, None, str(error))
                 await self._journal.alarm("venue_refuses_key", str(error), desk.pair.name)
@@ -135,7 +135,7 @@ class Orders:
                 proofs, proven_at = proofs + 1, at
                 if proofs == PROOFS:
                     await self._journal.answer(order.link_id, "absent")
-                    log.warning("order_absent", client_order_id=order.link_id)
+                    log.warning("order_absent", **_names(order))
                     desk.end(order, "absent")
                     return
             if self._clock.monotonic() - began > self._pace.doubt_alarm_seconds:
@@ -161,13 +161,13 @@ class Orders:
 
     async def _refused(self, desk: Desk, order: Tracked, code: int | None, message: str) -> None:
         await self._journal.answer(order.link_id, "rejected", code=code, message=message)
-        log.warning("order_rejected", client_order_id=order.link_id, code=code, detail=message)
+        log.warning("order_rejected", **_names(order), code=code, detail=message)
         desk.end(order, "rejected")
 
     async def _in_doubt(self, desk: Desk, order: Tracked, message: str) -> None:
         """Place nothing new for the pair until it is proven what became of the order."""
         self._metrics.in_doubt.inc()
-        log.warning("order_in_doubt", client_order_id=order.link_id, detail=message)
+        log.warning("order_in_doubt", **_names(order), detail=message)
         try:
             await self._journal.answer(order.link_id, "unknown", message=message)
             await self.settle(desk, order)
@@ -182,7 +182,7 @@ class Orders:
                 self._gateway.read_executions(order.category, link_id=order.link_id),
             )
         except (Transient, Malformed) as error:
-            log.warning("order_unreadable", client_order_id=order.link_id, detail=str(error))
+            log.warning("order_unreadable", **_names(order), detail=str(error))
             return None
         reports: Sequence[Report] = [*executions, *([] if report is None else [report])]
         for found in reports:
@@ -198,3 +198,7 @@ class Orders:
             if left <= 0 or not await wait(desk.changed, left):
                 break
         return order.ended is not None
+
+
+def _names(order: Tracked) -> dict[str, str]:
+    return {"client_order_id": order.link_id, "correlation_id": order.correlation_id}

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from shared.bus.messages import Message, decode
 from shared.bus.outbox import READ_ROWS
-from shared.bus.redis import BLOCK_MILLISECONDS
+from shared.bus.redis import BLOCK_MILLISECONDS, stop_if_cancelled
 from shared.bus.redis import UNAVAILABLE as REDIS_UNAVAILABLE
 from shared.bus.streams import BODY, entry_id, parse_entry_id
 from shared.domain.errors import InvariantViolation, Malformed, require
@@ -76,6 +76,7 @@ class Consumer:
         """
         delays = _delays()
         while True:
+            stop_if_cancelled()
             try:
                 await self._step(handle, after_commit or _nothing)
                 delays = _delays()

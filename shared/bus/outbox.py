@@ -10,6 +10,7 @@ from redis.exceptions import ResponseError
 
 from shared.bus.messages import Message, encode
 from shared.bus.redis import UNAVAILABLE as REDIS_UNAVAILABLE
+from shared.bus.redis import stop_if_cancelled
 from shared.bus.streams import BODY, LENGTH_DEFAULT, LENGTHS, entry_id, parse_entry_id
 from shared.domain.errors import Misconfigured
 from shared.runtime.clock import Clock
@@ -79,6 +80,7 @@ class Relay:
         """
         delays = _delays()
         while True:
+            stop_if_cancelled()
             self._bell.clear()
             try:
                 for stream in self._streams:

@@ -8,7 +8,7 @@ import structlog
 from redis.asyncio import Redis
 
 from shared.bus.messages import QuoteUpdated, decode, encode
-from shared.bus.redis import BLOCK_MILLISECONDS, UNAVAILABLE
+from shared.bus.redis import BLOCK_MILLISECONDS, UNAVAILABLE, stop_if_cancelled
 from shared.bus.streams import BODY, LENGTHS, MARKET_QUOTES, parse_entry_id
 from shared.runtime.clock import Clock
 
@@ -59,6 +59,7 @@ class QuoteReader:
         """Yield quotes in the order of publication, never an empty batch, without end."""
         position: Position | None = None
         while True:
+            stop_if_cancelled()
             try:
                 if position is None:
                     entries = await self._newest()

@@ -1,5 +1,6 @@
 """The Redis client: no hidden retries, which store a message twice, and a bound on each wait."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -34,3 +35,14 @@ async def open_redis(url: str) -> AsyncIterator[redis.Redis]:
         yield client
     finally:
         await client.aclose()
+
+
+def stop_if_cancelled() -> None:
+    """Raise CancelledError when this task was asked to stop; for the top of an endless loop.
+
+    redis-py may answer a cancellation with a time-out of its own, and a loop that survives
+    time-outs would then never end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

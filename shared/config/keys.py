@@ -81,6 +81,7 @@ class Keys(BaseSettings):
     http_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     http_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     state_dir: Path = Path(".state")
+    role_passwords_dir: Path | None = None
     dashboard_dir: Path = Path("dashboard-ui/out")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -157,11 +158,16 @@ def _layer(given: Mapping[str, str], where: str) -> dict[str, str]:
             continue
         if name in values:
             raise Misconfigured(f"{where}: {key} and {key.removesuffix(FILE)} both stand there.")
-        values[name] = _secret_in(Path(path), key)
+        values[name] = read_secret(Path(path), key)
     return values
 
 
-def _secret_in(path: Path, key: str) -> str:
+def read_secret(path: Path, key: str) -> str:
+    """Return the secret in the file ``path``, which ``key`` names.
+
+    Raises:
+        Misconfigured: the file cannot be read, or holds nothing.
+    """
     try:
         secret = path.read_text().strip()
     except (OSError, ValueError) as error:

@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
 from shared.config import places
-from shared.config.keys import NEEDED, PORTS, Keys, read_keys
+from shared.config.keys import NEEDED, PORTS, Keys, read_keys, read_secret
 from shared.config.policy import PolicySet, load_policy
 from shared.domain.errors import Misconfigured
 
@@ -69,7 +69,11 @@ class HttpSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that one service is told; ``secrets`` are the values to keep out of its log."""
+    """All that one service is told; ``secrets`` are the values to keep out of its log.
+
+    ``role_passwords``: of each database role, from the files of CARRY_ROLE_PASSWORDS_DIR; for
+    ``carry db migrate`` alone.
+    """
 
     service: str
     venue: str
@@ -84,6 +88,7 @@ class Settings:
     state_dir: Path
     dashboard_dir: Path
     log_level: str
+    role_passwords: Mapping[str, str] = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
 
 
@@ -97,6 +102,7 @@ def load_settings(service: str, environ: Mapping[str, str] | None = None) -> Set
     keys = read_keys(given, Path(name) if (name := given.get(ENV_FILE_KEY, ".env")) else None)
     _require_venue(service, keys)
     _require_needed(service, keys)
+    passwords = _role_passwords(keys) if service == "db" else {}
     limits = {
         "pair_notional": keys.max_pair_notional,
         "gross_notional": keys.max_gross_notional,
@@ -127,7 +133,8 @@ def load_settings(service: str, environ: Mapping[str, str] | None = None) -> Set
         state_dir=keys.state_dir,
         dashboard_dir=keys.dashboard_dir,
         log_level=keys.log_level,
-        secrets=_secrets(keys),
+        role_passwords=passwords,
+        secrets=_secrets(keys, passwords),
     )
 
 
@@ -207,7 +214,19 @@ def _with_password(prefix: str, url: str, password: str) -> str:
     return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}").geturl()
 
 
-def _secrets(keys: Keys) -> tuple[str, ...]:
-    stated = {keys.secret(name) for name in Keys.secret_names()}
+def _role_passwords(keys: Keys) -> dict[str, str]:
+    folder = keys.role_passwords_dir
+    if folder is None:
+        return {}
+    key = "CARRY_ROLE_PASSWORDS_DIR"
+    if not folder.is_dir():
+        raise Misconfigured(f"{key} names {folder}, which is no folder.")
+    # Files whose names begin with a dot are still being written.
+    files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    return {path.name: read_secret(path, key) for path in files}
+
+
+def _secrets(keys: Keys, passwords: Mapping[str, str]) -> tuple[str, ...]:
+    stated = {keys.secret(name) for name in Keys.secret_names()} | set(passwords.values())
     in_urls = {urlsplit(url).password or "" for url in (keys.database_url, keys.redis_url)}
     return tuple(sorted((stated | in_urls | {unquote(value) for value in in_urls}) - {""}))

@@ -11,6 +11,7 @@ import uvloop
 Loop = Callable[[], Coroutine[Any, Any, None]]
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+CANCELLATIONS: Final = 10
 
 
 def configure_loop() -> None:
@@ -37,9 +38,8 @@ async def run_until_stopped(
     finally:
         stopping.cancel()
         await _stopped(tasks, stop_seconds)
-    for task in sorted(tasks, key=lambda task: not task.done()):
-        if not task.cancelled() and (error := task.exception()) is not None:
-            raise error
+    for error in _errors(tasks):
+        raise error
 
 
 async def _first_failure_or_stop(
@@ -55,15 +55,25 @@ async def _first_failure_or_stop(
 
 
 async def _stopped(tasks: list[asyncio.Task[None]], stop_seconds: float) -> None:
-    running = [task for task in tasks if not task.done()]
-    for task in running:
-        task.cancel()
-    if not running:
-        return
-    _, busy = await asyncio.wait(running, timeout=stop_seconds)
-    if busy:
-        names = ", ".join(sorted(task.get_name() for task in busy))
+    """Cancel what runs, again and again: a library may turn a cancellation into a time-out."""
+    patience = stop_seconds / CANCELLATIONS
+    for _ in range(CANCELLATIONS):
+        running = [task for task in tasks if not task.done()]
+        if not running:
+            return
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=patience)
+    _errors(tasks)
+    if busy := sorted(task.get_name() for task in tasks if not task.done()):
+        names = ", ".join(busy)
         raise TimeoutError(f"still busy {stop_seconds:g} s after being told to stop: {names}")
+
+
+def _errors(tasks: list[asyncio.Task[None]]) -> list[BaseException]:
+    """Return the failures of what is done; having been asked for, none is told as forgotten."""
+    ended = [task for task in tasks if task.done() and not task.cancelled()]
+    return [error for task in ended if (error := task.exception()) is not None]
 
 
 @contextmanager

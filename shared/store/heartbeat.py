@@ -20,6 +20,6 @@ async def beat(
     venue_at: datetime | None,
     now: datetime,
 ) -> None:
-    """Store that ``service`` lives at ``now`` (wall time); it saw the venue at ``venue_at``."""
+    """Store that ``service`` lives at ``now`` (wall), having seen the venue at ``venue_at``."""
     async with pool.acquire() as connection:
         await connection.execute(BEAT, service, ready, detail, venue_at, now)

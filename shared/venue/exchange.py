@@ -44,7 +44,7 @@ from shared.venue.state import account_state, decode, encode, restored_account
 class Exchange:
     """Bybit's rules for one unified account, deterministic; the caller gives venue time.
 
-    ``wallet``, ``positions``, ``orders``, ``executions`` and ``log`` are live views: read only.
+    Its collections are live views: read only.
     Liquidation, borrowing and auto-deleveraging are not modelled; ``margin`` shows what binds.
     """
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from shared.domain.errors import ExchangeUnavailable, OrderRejected, OutcomeUnknown
+from shared.domain.errors import ExchangeUnavailable, OrderRejected, OutcomeUnknown, RateLimited
 from shared.domain.instrument import Category
 from shared.domain.order import Fill, OrderTicket, Side
 from shared.exchange.ports import (
@@ -157,6 +157,11 @@ class FakeGateway:
 def lost(ticket: OrderTicket) -> None:
     """Nobody knows what became of it."""
     raise OutcomeUnknown(f"{ticket.link_id}: no reply")
+
+
+def not_taken(ticket: OrderTicket) -> None:
+    """Too many requests: nothing happened."""
+    raise RateLimited("10006: Too many visits")
 
 
 def refused(ticket: OrderTicket) -> None:

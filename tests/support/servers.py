@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,8 +25,8 @@ T = TypeVar("T")
 class Database:
     """One migrated database; the owner's DSN and one for each service role."""
 
-    owner_dsn: str
-    passwords: dict[str, str]
+    owner_dsn: str = field(repr=False)
+    passwords: dict[str, str] = field(repr=False)
 
     def dsn_for(self, role: str) -> str:
         return role_dsn(self.owner_dsn, role, self.passwords[role])
@@ -46,6 +46,12 @@ class Postgres:
         self.execute(f"CREATE DATABASE {self._template}")
         wait(migrate(template))
         wait(set_passwords(template, self._passwords))
+        # TimescaleDB's own workers come into every database, and one in use cannot be copied.
+        self.execute(f"ALTER DATABASE {self._template} ALLOW_CONNECTIONS false")
+        self.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            f"WHERE datname = '{self._template}'"
+        )
 
     def drop_template(self) -> None:
         self.execute(f"DROP DATABASE IF EXISTS {self._template} WITH (FORCE)")
@@ -68,25 +74,24 @@ class Postgres:
 @contextmanager
 def embedded() -> Iterator[EmbeddedServers]:
     """Run both servers without fsync, on a folder that goes away."""
-    state = Path(tempfile.mkdtemp(prefix="carry-test-"))
-    state.chmod(0o711)  # ours, just made: the servers' user must pass through it
-    servers = EmbeddedServers(state, keep=False, durable=False)
-    try:
-        wait(servers.start())
-        yield servers
-    finally:
-        wait(servers.stop())
-        shutil.rmtree(state, ignore_errors=True)
+    with made_folder() as state:
+        servers = EmbeddedServers(state, keep=False, durable=False)
+        try:
+            wait(servers.start())
+            yield servers
+        finally:
+            wait(servers.stop())
 
 
-@asynccontextmanager
-async def connected(dsn: str) -> AsyncIterator[Any]:
-    """Lend one connection for the time of a block."""
-    connection = await asyncpg.connect(dsn)
+@contextmanager
+def made_folder() -> Iterator[Path]:
+    """Make a folder that the servers' user can pass through, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp(prefix="carry-test-"))
+    folder.chmod(0o711)
     try:
-        yield connection
+        yield folder
     finally:
-        await connection.close()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def wait(work: Coroutine[Any, Any, T]) -> T:
@@ -95,13 +100,20 @@ def wait(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[Any]:
+    """Lend one plain connection."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
 def with_database(dsn: str, name: str) -> str:
     return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))
 
 
 async def _execute(dsn: str, statement: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
+    async with connected(dsn) as connection:
         await connection.execute(statement)
-    finally:
-        await connection.close()

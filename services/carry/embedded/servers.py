@@ -21,6 +21,7 @@ from services.carry.embedded.redis import RedisServer
 from shared.domain.errors import Misconfigured
 from shared.store.migrate import role_dsn
 
+SOCKET_FOLDER: Final = "carry-"
 SOCKET_PATH_MAX: Final = 100
 LONGEST_SOCKET_NAME: Final = len("/.s.PGSQL.5432.lock")
 
@@ -30,15 +31,18 @@ log = structlog.get_logger()
 class EmbeddedServers:
     """``async with EmbeddedServers(state, keep=True) as servers`` runs PostgreSQL and Redis.
 
-    ``state`` is the folder of their data; without ``keep`` it begins and ends without any. The
-    sockets live in a short folder that only the servers' user can open, this run's passwords of the
-    owner and of Redis in ``passwords`` beside them, mode 0600. ``durable=False`` lets PostgreSQL
-    skip fsync (tests).
+    ``state`` is the folder of their data; without ``keep`` it begins and ends without any, with
+    ``fresh`` it begins without any. The sockets live in a short folder that only the servers' user
+    can open, this run's passwords of the owner and of Redis in ``passwords`` beside them, mode
+    0600. ``durable=False`` lets PostgreSQL skip fsync (tests).
     """
 
-    def __init__(self, state: Path, keep: bool, *, durable: bool = True) -> None:
+    def __init__(
+        self, state: Path, keep: bool, *, fresh: bool = False, durable: bool = True
+    ) -> None:
         self._wanted = state.absolute()
         self._keep = keep
+        self._fresh = fresh or not keep
         self._durable = durable
         self._user = User()
         self._cleanup = contextlib.ExitStack()
@@ -125,11 +129,12 @@ class EmbeddedServers:
         self.state = self._reachable_state()
         self._cleanup.enter_context(_locked(self.state / "lock"))
         folders = [self.state / "postgres", self.state / "redis"]
-        if not self._keep:
-            for folder in folders:
+        for folder in folders:
+            if self._fresh:
                 shutil.rmtree(folder, ignore_errors=True)
+            if not self._keep:
                 self._cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
-        sockets = self._socket_folder()
+        sockets = self._socket_folder(self.state / "sockets")
         self._passwords = {name: secrets.token_urlsafe(24) for name in (OWNER, "redis")}
         for folder in folders:
             self._user.make_folder(folder)
@@ -156,15 +161,22 @@ class EmbeddedServers:
         log.warning("embedded_state_moved", wanted=str(self._wanted), used=str(moved))
         return moved
 
-    def _socket_folder(self) -> Path:
-        folder = Path(tempfile.mkdtemp(prefix="carry-"))
+    def _socket_folder(self, record: Path) -> Path:
+        """Make the folder of the sockets, and remove the one that a killed run left behind."""
+        if record.exists():
+            left = Path(record.read_text())
+            if left.name.startswith(SOCKET_FOLDER) and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=SOCKET_FOLDER))
         if len(str(folder)) + LONGEST_SOCKET_NAME >= SOCKET_PATH_MAX or not self._user.can(
             "-x", folder.parent
         ):
             folder.rmdir()
-            folder = Path(tempfile.mkdtemp(prefix="carry-", dir="/tmp"))
+            folder = Path(tempfile.mkdtemp(prefix=SOCKET_FOLDER, dir="/tmp"))
         self._cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
         self._user.own(folder)
+        record.write_text(str(folder))
+        self._cleanup.callback(record.unlink, missing_ok=True)
         return folder
 
     def _write_passwords(self, path: Path) -> None:

@@ -18,7 +18,7 @@ from shared.store.ledger import find_break
 from shared.store.pool import WritePool
 from shared.venue.records import OrderRequest
 from tests.support.executor import Rig, books, running, venue
-from tests.support.fake_gateway import FakeGateway, lost, refused
+from tests.support.fake_gateway import FakeGateway, lost, not_taken, refused
 from tests.support.markets import INSTANT
 
 NET_OF_FEE = Decimal("1.000000998")
@@ -166,6 +166,21 @@ async def test_an_order_that_never_arrived_is_proven_absent_before_the_next_is_s
         assert [a["state"] for a in attempts] == ["filled", "absent", "filled"]
         waited = attempts[2]["signed_at"] - attempts[1]["signed_at"]  # type: ignore[operator]
         assert waited >= timedelta(seconds=0.25)  # the fence of 0.2 s and two proofs 0.05 s apart
+        await assert_books_agree(rig)
+
+
+async def test_an_order_the_venue_did_not_take_is_sent_again_under_its_own_id(
+    pool: WritePool,
+) -> None:
+    exchange = venue()
+    gateway = FakeGateway(exchange)
+    gateway.before.append(not_taken)
+    async with running(pool, exchange, gateway) as rig:
+        await rig.want("1")
+        (plan,) = await rig.finished(1)
+        assert plan["state"] == "hedged"
+        attempts = await rig.rows("SELECT state, sends FROM execution.attempt ORDER BY number")
+        assert [(a["state"], a["sends"]) for a in attempts] == [("filled", 2), ("filled", 1)]
         await assert_books_agree(rig)
 
 

@@ -1,13 +1,13 @@
 """Policies from TOML: read exactly, refused by name, hashed by content."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from shared.config.policy import load_policy, policy_hash
+from shared.config.policy import BOUNDS, load_policy, policy_hash
 from shared.domain.errors import Misconfigured
 from shared.domain.policy import CarryPolicy
 
@@ -87,3 +87,16 @@ def test_any_other_value_has_another_hash_of_sixteen_digits() -> None:
     assert other != policy_hash(CarryPolicy())
     assert len(other) == 16
     assert int(other, 16) >= 0
+
+
+@pytest.mark.parametrize("kind", sorted(BOUNDS, key=str))
+def test_every_field_of_a_policy_has_bounds(kind: type) -> None:
+    assert set(BOUNDS[kind]) == {field.name for field in fields(kind)}
+
+
+@pytest.mark.parametrize("kind", sorted(BOUNDS, key=str))
+def test_every_default_lies_within_its_bounds(kind: type) -> None:
+    for name, (least, most) in BOUNDS[kind].items():
+        value = getattr(kind(), name)
+        for item in value if isinstance(value, tuple) else (value,):
+            assert least <= item <= most, name

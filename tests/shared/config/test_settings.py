@@ -192,6 +192,16 @@ def test_a_secret_given_twice_is_refused(tmp_path: Path) -> None:
     assert PASSWORD not in told
 
 
+def test_migrations_read_one_password_per_role_from_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "carry_reader").write_text("reader-password\n")
+    (tmp_path / ".carry_executor.new").write_text("half")
+    settings = load("db", COLLECTOR, CARRY_ROLE_PASSWORDS_DIR=str(tmp_path))
+    assert settings.role_passwords == {"carry_reader": "reader-password"}
+    assert "reader-password" in settings.secrets
+    assert "reader-password" not in repr(settings)
+    assert load("collector", COLLECTOR, CARRY_ROLE_PASSWORDS_DIR=str(tmp_path)).role_passwords == {}
+
+
 def test_secrets_show_in_no_repr() -> None:
     url = f"postgresql://carry_executor:{PASSWORD}@timescaledb/carrydesk"
     shown = repr(load("executor", EXECUTOR, CARRY_DATABASE_URL=url))

@@ -89,6 +89,22 @@ async def test_a_loop_that_does_not_stop_is_named() -> None:
     release.set()
 
 
+async def test_a_loop_that_swallows_one_cancellation_is_cancelled_again() -> None:
+    stop = asyncio.Event()
+    swallowed = []
+
+    async def swallowing() -> None:
+        stop.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            swallowed.append(1)
+        await asyncio.Event().wait()
+
+    await run_until_stopped(swallowing, stop=stop, stop_seconds=1)
+    assert swallowed == [1]
+
+
 async def test_signals_are_handled_as_before_once_it_is_over() -> None:
     before = signal.getsignal(signal.SIGTERM)
 

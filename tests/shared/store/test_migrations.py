@@ -1,14 +1,18 @@
 """The migrated database is what ``tables.py`` says, whatever server it is on."""
 
+import asyncio
 from datetime import UTC, datetime
-from typing import Any
 
 import asyncpg
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import (
+    ForeignKeyConstraint,
+    PrimaryKeyConstraint,
+    UniqueConstraint,
+)
+from sqlalchemy.engine import make_url
 from sqlalchemy.schema import ColumnCollectionConstraint
 
 from shared.domain.errors import Misconfigured
@@ -24,9 +28,11 @@ from shared.store.migrate import (
     set_passwords,
 )
 from shared.store.tables import HYPERTABLES, METADATA, SCHEMAS, WRITERS
-from tests.support.servers import Database, Postgres, connected, wait
+from tests.support.servers import Database, connected
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+KINDS = {PrimaryKeyConstraint: "p", UniqueConstraint: "u", ForeignKeyConstraint: "f"}
 
 COLUMNS = """
     SELECT n.nspname || '.' || c.relname AS "table", a.attname AS name,
@@ -56,7 +62,7 @@ async def test_every_column_is_as_the_tables_describe_it(database: Database) -> 
     async with connected(database.owner_dsn) as connection:
         rows = await connection.fetch(COLUMNS, list(SCHEMAS))
     found = [tuple(row) for row in rows]
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    dialect = make_url("postgresql://").get_dialect()()
     described = [
         (
             table.fullname,
@@ -76,19 +82,15 @@ async def test_every_key_is_as_the_tables_describe_it(database: Database) -> Non
     async with connected(database.owner_dsn) as connection:
         rows = await connection.fetch(KEYS, list(SCHEMAS))
     found = {(r["table"], r["kind"], tuple(r["columns"]), r["target"]) for r in rows}
-    described: set[tuple[str, str, tuple[Any, ...], str | None]] = set()
+    described: set[tuple[str, str, tuple[str, ...], str | None]] = set()
     for table in METADATA.tables.values():
         for constraint in table.constraints:
             assert isinstance(constraint, ColumnCollectionConstraint)
             columns = tuple(column.name for column in constraint.columns)
-            match constraint:
-                case PrimaryKeyConstraint():
-                    described.add((table.fullname, "p", columns, None))
-                case UniqueConstraint():
-                    described.add((table.fullname, "u", columns, None))
-                case ForeignKeyConstraint():
-                    target = constraint.referred_table.fullname
-                    described.add((table.fullname, "f", columns, target))
+            target = None
+            if isinstance(constraint, ForeignKeyConstraint):
+                target = constraint.referred_table.fullname
+            described.add((table.fullname, KINDS[type(constraint)], columns, target))
     assert ("market.funding_settlement", "p", ("symbol", "settled_at"), None) in found
     assert found == described
 
@@ -159,11 +161,17 @@ async def test_migrating_twice_changes_nothing(database: Database) -> None:
         await check_schema(connection)
 
 
-def test_an_older_schema_is_brought_forward(postgres: Postgres) -> None:
-    with postgres.database(empty=True) as database:
-        wait(_migrate_and_step_back(database))
-        wait(migrate(database.owner_dsn))
-        assert wait(_version(database)) == EXPECTED_VERSION
+async def test_an_older_schema_is_brought_forward(database: Database) -> None:
+    async with connected(database.owner_dsn) as connection:
+        await connection.execute("UPDATE alembic_version SET version_num = '0001'")
+        await migrate(database.owner_dsn)
+        await check_schema(connection)
+
+
+async def test_two_services_that_start_together_migrate_once(empty_database: Database) -> None:
+    await asyncio.gather(migrate(empty_database.owner_dsn), migrate(empty_database.owner_dsn))
+    async with connected(empty_database.owner_dsn) as connection:
+        await check_schema(connection)
 
 
 async def test_a_service_refuses_an_old_schema_and_names_the_remedy(database: Database) -> None:
@@ -173,16 +181,10 @@ async def test_a_service_refuses_an_old_schema_and_names_the_remedy(database: Da
             await check_schema(connection)
 
 
-def test_a_service_refuses_a_database_without_schema(postgres: Postgres) -> None:
-    async def check(dsn: str) -> None:
-        async with connected(dsn) as connection:
+async def test_a_service_refuses_a_database_without_schema(empty_database: Database) -> None:
+    async with connected(empty_database.owner_dsn) as connection:
+        with pytest.raises(Misconfigured, match=r"no schema yet .* `carry db migrate`"):
             await check_schema(connection)
-
-    with (
-        postgres.database(empty=True) as database,
-        pytest.raises(Misconfigured, match=r"no schema yet .* `carry db migrate`"),
-    ):
-        wait(check(database.owner_dsn))
 
 
 async def test_an_older_release_leaves_a_newer_schema_alone(database: Database) -> None:
@@ -248,15 +250,3 @@ def own_tables(role: str) -> set[str]:
         for name in METADATA.tables
         if name == pattern or (pattern.endswith(".*") and name.startswith(pattern[:-1]))
     }
-
-
-async def _migrate_and_step_back(database: Database) -> None:
-    """Leave the database as version 0001 alone would: on plain tables 0002 changes nothing."""
-    await migrate(database.owner_dsn)
-    async with connected(database.owner_dsn) as connection:
-        await connection.execute("UPDATE alembic_version SET version_num = '0001'")
-
-
-async def _version(database: Database) -> Any:
-    async with connected(database.owner_dsn) as connection:
-        return await connection.fetchval("SELECT version_num FROM alembic_version")

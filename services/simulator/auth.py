@@ -1,0 +1,81 @@
+"""Who may ask: V5 signatures over the raw bytes, the receive window, and rate limits."""
+
+import hashlib
+import hmac
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from shared.venue.rules import Refused
+
+FUTURE_MS: Final = 1000
+SECOND_MS: Final = 1000
+RESET_MARGIN_MS: Final = 5
+DEFAULT_WINDOW: Final = "5000"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The one key that this venue knows."""
+
+    api_key: str
+    api_secret: str
+
+    def check_request(self, headers: Mapping[str, str], payload: bytes, now_ms: int) -> None:
+        """Raise Refused unless key, wall-clock window and signature of a request hold.
+
+        ``payload`` is the raw query string or the raw body, exactly as it was on the wire.
+        """
+        key = headers.get("x-bapi-api-key", "")
+        stamp = headers.get("x-bapi-timestamp", "")
+        window = headers.get("x-bapi-recv-window", DEFAULT_WINDOW)
+        if not hmac.compare_digest(key.encode(), self.api_key.encode()):
+            raise Refused(10003, "API key is invalid.")
+        if not (stamp.isdigit() and window.isdigit()):
+            raise Refused(10001, "invalid timestamp or recv_window")
+        if not now_ms - int(window) <= int(stamp) < now_ms + FUTURE_MS:
+            raise Refused(
+                10002,
+                "invalid request, please check your server timestamp or recv_window param. "
+                f"req_timestamp[{stamp}],server_timestamp[{now_ms}],recv_window[{window}]",
+            )
+        given = headers.get("x-bapi-sign", "")
+        if not self._signed(f"{stamp}{key}{window}".encode() + payload, given):
+            raise Refused(10004, "error sign! please check your signature generation algorithm.")
+
+    def check_socket(self, args: object, now_ms: int) -> bool:
+        """Return whether ``[key, expires, signature]`` opens the private stream."""
+        if not (isinstance(args, list) and len(args) == 3):
+            return False
+        key, expires, signature = (str(each) for each in args)
+        if not expires.isdigit() or int(expires) <= now_ms:
+            return False
+        known = hmac.compare_digest(key.encode(), self.api_key.encode())
+        return known and self._signed(f"GET/realtime{expires}".encode(), signature)
+
+    def _signed(self, message: bytes, signature: str) -> bool:
+        right = hmac.new(self.api_secret.encode(), message, hashlib.sha256).hexdigest()
+        return hmac.compare_digest(right.encode(), signature.encode())
+
+
+class RateLimits:
+    """One account's requests per endpoint in the last second of wall time."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, deque[int]] = {}
+
+    def take(self, name: str, limit: int, now_ms: int) -> tuple[bool, dict[str, str]]:
+        """Count one request; return whether it is admitted, and the headers that say so."""
+        seen = self._seen.setdefault(name, deque())
+        while seen and seen[0] <= now_ms - SECOND_MS:
+            seen.popleft()
+        admitted = len(seen) < limit
+        if admitted:
+            seen.append(now_ms)
+        reset = now_ms if admitted else seen[0] + SECOND_MS
+        return admitted, {
+            "X-Bapi-Limit": str(limit),
+            "X-Bapi-Limit-Status": str(limit - len(seen)),
+            "X-Bapi-Limit-Reset-Timestamp": str(reset + RESET_MARGIN_MS),
+        }

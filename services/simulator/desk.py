@@ -1,0 +1,264 @@
+"""The running venue: one exchange, one clock, one file; every change is committed, then told."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol, TypeVar
+
+import structlog
+
+from services.simulator.board import Board, Publication
+from services.simulator.clock import VenueClock
+from services.simulator.market import QUOTES_AFTER_MS, Due, Market
+from services.simulator.store import BookStore, Row
+from shared.domain.errors import InvariantViolation
+from shared.history.records import HOUR_MS, Bar
+from shared.telemetry.metrics import Metrics
+from shared.venue.books import Levels, book_around
+from shared.venue.exchange import Exchange
+from shared.venue.records import Event, Order
+from shared.venue.state import encode
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+
+class Audience(Protocol):
+    """Who is told: everybody what is public, the account's owner what happened to it."""
+
+    def publish(self, news: Iterable[Publication]) -> None:
+        """Queue public news for whoever subscribed."""
+
+    def tell(self, events: Iterable[Event]) -> None:
+        """Queue private messages, in order."""
+
+
+@dataclass(slots=True)
+class Options:
+    """What the account's owner has set, beside what the exchange itself keeps."""
+
+    delta_mode: bool = False
+
+
+class Desk:
+    """Serialises what changes the books. ``act`` is for requests, ``run`` for the timetable."""
+
+    def __init__(
+        self,
+        *,
+        exchange: Exchange,
+        market: Market,
+        clock: VenueClock,
+        store: BookStore,
+        start_ms: int,
+        metrics: Metrics,
+    ) -> None:
+        self.exchange = exchange
+        self.market = market
+        self.clock = clock
+        self.board = Board(market)
+        self.options = Options()
+        self.started = False
+        self.settlements = 0
+        self.audience: Audience | None = None
+        self._resumes = False
+        self._broken = asyncio.Event()
+        self._store = store
+        self._start_ms = start_ms
+        self._lock = asyncio.Lock()
+        self._places: dict[str, int] = {}
+        self._middles: dict[tuple[str, str], Decimal] = {}
+        self._saved = {"executions": 0, "log": 0}
+        self._executions = metrics.counter(
+            "executions", "Fills and settlements booked", {"exec_type": ("Trade", "Funding")}
+        )
+        self._venue_time = metrics.gauge("venue_timestamp_seconds", "Venue time")
+
+    async def open(self, state: dict[str, Any] | None) -> None:
+        """Take up ``state`` (None: begin), set the standing books, and commit the beginning."""
+        if state is not None:
+            self._restore(state)
+        moved = self._last_move()
+        for symbol in self.market.symbols:
+            bar = self.market.bar(symbol, self._start_ms if moved is None else moved)
+            if bar is not None:
+                self._stand(symbol, bar, marks=state is None)
+        if moved is not None:
+            self._publish(moved)
+        await self._commit()
+
+    @property
+    def now_ms(self) -> int:
+        """Venue time; it never runs backwards."""
+        return max(self.exchange.now_ms, self.clock.now_ms())
+
+    def start(self) -> None:
+        """Release venue time."""
+        if not self.started or not self.clock.running:
+            log.info("venue_released", venue_ms=self.clock.now_ms())
+        self.started = True
+        self.clock.start()
+
+    async def freeze(self) -> None:
+        """Stop venue time; orders still match at the standing prices."""
+        async with self._lock:
+            self.clock.freeze()
+            self.exchange.advance(self.now_ms)
+            await self._commit()
+
+    async def act(self, change: Callable[[Exchange], T]) -> T:
+        """Return what ``change`` returns, once it is committed; its messages are told after.
+
+        Raises: Refused as the exchange does; nothing has changed then.
+        """
+        async with self._lock:
+            self.exchange.advance(self.now_ms)
+            result = change(self.exchange)
+            await self._commit()
+            return result
+
+    async def run(self) -> None:
+        """Follow the timetable to its end, then freeze."""
+        done = self.exchange.now_ms
+        for due in self.market.timetable(self._start_ms, done):
+            self.clock.hold_before(due.at_ms)
+            if self._resumes:
+                self._resumes = False
+                self.clock.start()
+            while not await self._done(due):
+                await self.clock.wait_for(due.at_ms)
+            self._venue_time.set(due.at_ms / 1000)
+        self.clock.hold_before(self.exchange.now_ms + 1)
+        self.clock.freeze()
+        log.info("history_ended", venue_ms=self.exchange.now_ms)
+
+    def middle(self, category: str, symbol: str) -> Decimal | None:
+        """Return the middle of a book as it was set; what orders took does not move it."""
+        return self._middles.get((category, symbol))
+
+    async def watch(self) -> None:
+        """Wait for a commit that failed, and fail with it; raises InvariantViolation."""
+        await self._broken.wait()
+        raise InvariantViolation("the books could not be saved; start the simulator again")
+
+    def counts(self) -> dict[str, int]:
+        """Return how much the books hold; ``executions`` are fills, without settlements."""
+        return {
+            "orders": len(self.exchange.orders),
+            "executions": len(self.exchange.executions) - self.settlements,
+            "settlements": self.settlements,
+            "log": len(self.exchange.log),
+        }
+
+    async def _done(self, due: Due) -> bool:
+        """Do what is due and return True; False when it is not, or time was frozen meanwhile."""
+        async with self._lock:
+            if not self.clock.has_reached(due.at_ms):
+                return False
+            self.exchange.advance(due.at_ms)
+            if due.settles:
+                self._settle(due)
+            else:
+                self._move(due)
+            await self._commit()
+            return True
+
+    def _last_move(self) -> int | None:
+        """Return the newest full hour whose books have moved, if any."""
+        hour = (self.exchange.now_ms - QUOTES_AFTER_MS) // HOUR_MS * HOUR_MS
+        return hour if hour >= self._start_ms else None
+
+    def _settle(self, due: Due) -> None:
+        for symbol in self.market.symbols:
+            settled = self.market.due_settlement(symbol, due.hour_ms)
+            bar = self.market.bar(symbol, due.hour_ms)
+            if settled is not None and bar is not None:
+                self.exchange.set_mark(symbol, bar.mark, bar.spot)
+                if self.exchange.settle(symbol, settled.rate) is not None:
+                    self.settlements += 1
+
+    def _move(self, due: Due) -> None:
+        for symbol in self.market.symbols:
+            bar = self.market.bar(symbol, due.hour_ms)
+            if bar is not None:
+                self._stand(symbol, bar)
+        self._publish(due.hour_ms)
+
+    def _stand(self, symbol: str, bar: Bar, *, marks: bool = True) -> None:
+        if marks:
+            self.exchange.set_mark(symbol, bar.mark, bar.spot)
+        for category in ("spot", "linear"):
+            bids, asks = self._books(category, symbol, bar)
+            self._middles[category, symbol] = (bids[0][0] + asks[0][0]) / 2
+            self.exchange.set_book(category, symbol, bids, asks)
+
+    def _books(self, category: str, symbol: str, bar: Bar) -> tuple[Levels, Levels]:
+        product = self.market.products[category, symbol]
+        return book_around(
+            bar.spot if category == "spot" else bar.perp,
+            product.tick,
+            product.step,
+            product.half_spread_bps,
+            product.level_notional,
+        )
+
+    def _publish(self, hour_ms: int) -> None:
+        self.board.open_at(hour_ms + QUOTES_AFTER_MS)
+        news: list[Publication] = []
+        for symbol in self.market.symbols:
+            bar = self.market.bar(symbol, hour_ms)
+            for category in ("linear", "spot") if bar is not None else ():
+                assert bar is not None
+                books = self._books(category, symbol, bar)
+                news += self.board.show(category, symbol, books, bar)
+        if self.audience is not None:
+            self.audience.publish(news)
+
+    async def _commit(self) -> None:
+        """Commit what changed, then tell it: what was told is never lost."""
+        events = self.exchange.drain()
+        try:
+            await self._store.save(self._head(), self._changed(events))
+        except BaseException:
+            self._broken.set()  # memory is ahead of the file: only a restart puts that right
+            raise
+        if self.audience is not None and events:
+            self.audience.tell(events)
+
+    def _changed(self, events: Iterable[Event]) -> list[Row]:
+        rows: list[Row] = []
+        for event in events:
+            if isinstance(event.data, Order):
+                place = self._places.setdefault(event.data.order_id, len(self._places))
+                rows.append(("orders", place, encode(event.data)))
+        for execution in self.exchange.executions[self._saved["executions"] :]:
+            rows.append(("executions", self._saved["executions"], encode(execution)))
+            self._saved["executions"] += 1
+            self._executions.labels(execution.exec_type).inc()
+        for entry in self.exchange.log[self._saved["log"] :]:
+            rows.append(("log", self._saved["log"], encode(entry)))
+            self._saved["log"] += 1
+        return rows
+
+    def _head(self) -> dict[str, Any]:
+        return {
+            **self.exchange.head(),
+            "start_ms": self._start_ms,
+            "started": self.started,
+            "running": self.clock.running,
+            "settlements": self.settlements,
+            "delta_mode": self.options.delta_mode,
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        head = state["head"]
+        self.exchange.restore(state)
+        self._start_ms = head["start_ms"]
+        self.started = head["started"]
+        self.settlements = head["settlements"]
+        self.options.delta_mode = head["delta_mode"]
+        self._places = {o.order_id: place for place, o in enumerate(self.exchange.orders)}
+        self._saved = {"executions": len(self.exchange.executions), "log": len(self.exchange.log)}
+        self._resumes = head["running"]

@@ -1,0 +1,109 @@
+"""What the venue lists: products with their rules, as instruments-info shows them."""
+
+from decimal import Decimal
+from typing import Any, Final
+
+from services.simulator.market import Market
+from shared.history.rules import ProductRules
+from shared.venue.amounts import plain
+from shared.venue.rules import Rule
+
+Row = dict[str, Any]
+
+HIGHEST_PRICE: Final = "199999.98"
+
+
+def venue_rule(product: ProductRules) -> Rule:
+    """Return the venue's rule of one recorded product."""
+    return Rule(
+        category=product.category,
+        symbol=product.symbol,
+        base=product.base,
+        quote=product.quote,
+        tick=product.tick,
+        step=product.step,
+        min_qty=product.min_qty,
+        max_qty=product.max_qty,
+        min_notional=product.min_notional,
+        taker_fee=product.taker_fee,
+        maker_fee=product.maker_fee,
+        max_leverage=product.max_leverage,
+        maintenance_rate=product.maintenance_rate,
+    )
+
+
+def instrument_row(market: Market, category: str, symbol: str, now_ms: int) -> Row:
+    """Return one product; a perpetual's interval is that of its coming settlement."""
+    product = market.products[category, symbol]
+    common = {
+        "symbol": symbol,
+        "symbolId": market.symbols.index(symbol) + 1,
+        "baseCoin": product.base,
+        "quoteCoin": product.quote,
+        "status": "Trading",
+        "symbolType": "",
+    }
+    own = _spot(product) if category == "spot" else _linear(market, product, now_ms)
+    return common | own
+
+
+def _spot(product: ProductRules) -> Row:
+    most = plain(product.max_qty)
+    return {
+        "innovation": "0",
+        "marginTrading": "none",
+        "stTag": "0",
+        "lotSizeFilter": {
+            "basePrecision": plain(product.step),
+            "quotePrecision": "0.00000001",
+            "minOrderQty": plain(product.min_qty),
+            "maxOrderQty": most,
+            "minOrderAmt": plain(product.min_notional),
+            "maxOrderAmt": "1999999999",
+            "maxLimitOrderQty": most,
+            "maxMarketOrderQty": most,
+            "postOnlyMaxLimitOrderSize": most,
+        },
+        "priceFilter": {"tickSize": plain(product.tick)},
+        "riskParameters": {"priceLimitRatioX": "", "priceLimitRatioY": ""},
+    }
+
+
+def _linear(market: Market, product: ProductRules, now_ms: int) -> Row:
+    cap = product.funding_cap or Decimal(0)
+    most = plain(product.max_qty)
+    return {
+        "contractType": "LinearPerpetual",
+        "settleCoin": product.quote,
+        "launchTime": str(product.launch_ms),
+        "deliveryTime": "0",
+        "deliveryFeeRate": "",
+        "priceScale": str(max(0, -int(product.tick.normalize().as_tuple().exponent))),
+        "leverageFilter": {
+            "minLeverage": "1",
+            "maxLeverage": plain(product.max_leverage),
+            "leverageStep": "0.01",
+        },
+        "priceFilter": {
+            "minPrice": plain(product.tick),
+            "maxPrice": HIGHEST_PRICE,
+            "tickSize": plain(product.tick),
+        },
+        "lotSizeFilter": {
+            "maxOrderQty": most,
+            "minOrderQty": plain(product.min_qty),
+            "qtyStep": plain(product.step),
+            "postOnlyMaxOrderQty": most,
+            "maxMktOrderQty": most,
+            "minNotionalValue": plain(product.min_notional),
+        },
+        "unifiedMarginTrade": True,
+        "fundingInterval": market.next_settlement(product.symbol, now_ms)[1] * 60,
+        "copyTrading": "none",
+        "upperFundingRate": plain(cap),
+        "lowerFundingRate": plain(-cap),
+        "isPreListing": False,
+        "preListingInfo": None,
+        "riskParameters": {"priceLimitRatioX": "", "priceLimitRatioY": ""},
+        "displayName": "",
+    }

@@ -1,0 +1,168 @@
+"""Public REST: what the market lists, shows and has recorded, never more than venue time allows."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from services.simulator.desk import Desk
+from services.simulator.listing import instrument_row
+from services.simulator.query import Query
+from shared.history.records import HOUR_MS, Bar
+from shared.runtime.clock import Clock
+from shared.venue.amounts import plain
+from shared.venue.rules import Refused, unknown_symbol
+
+Row = dict[str, Any]
+
+FUNDING_PAGE: Final = 200
+KLINE_PAGE: Final = 1000
+HOURLY: Final = "60"
+UNRECORDED: Final = "0"
+
+
+class PublicApi:
+    """Answers without a key; the results of GET requests by method name."""
+
+    def __init__(self, desk: Desk, wall: Clock) -> None:
+        self._desk = desk
+        self._market = desk.market
+        self._wall = wall
+
+    def time(self, _: Query) -> Row:
+        """Wall time: what clients sign with."""
+        nanos = int(self._wall.now().timestamp() * 1_000_000) * 1000
+        return {"timeSecond": str(nanos // 10**9), "timeNano": str(nanos)}
+
+    def instruments(self, query: Query) -> Row:
+        """Products by name; linear pages by cursor, spot always answers whole."""
+        category = query.category()
+        names = self._symbols(query, category)
+        base, status = query.text("baseCoin"), query.text("status", "Trading")
+        if status != "Trading":
+            names = []
+        rows = [instrument_row(self._market, category, name, self._desk.now_ms) for name in names]
+        rows = [row for row in rows if base in ("", row["baseCoin"])]
+        if category == "spot":
+            return {"category": category, "list": rows}
+        limit = query.limit(500, 1000)
+        first = query.integer("cursor", 0)
+        more = str(first + limit) if first + limit < len(rows) else ""
+        return {"category": category, "list": rows[first : first + limit], "nextPageCursor": more}
+
+    def tickers(self, query: Query) -> Row:
+        """Prices as published last; before the first publication, those that stand."""
+        category = query.category()
+        rows = []
+        for name in self._symbols(query, category):
+            bar = self._market.bar(name, self._hour())
+            if bar is not None:
+                books = self._desk.exchange.book(category, name)
+                rows.append(self._desk.board.ticker(category, name, books, bar))
+        return {"category": category, "list": rows}
+
+    def orderbook(self, query: Query) -> Row:
+        """What is left of one book; stamped with venue time."""
+        category, name = query.category(), query.required("symbol")
+        self._known(category, name)
+        limit = query.limit(*((1, 1000) if category == "spot" else (25, 1000)))
+        bids, asks = self._desk.exchange.book(category, name)
+        now = self._desk.now_ms
+        return {
+            "s": name,
+            "b": [[plain(price), plain(qty)] for price, qty in bids[:limit]],
+            "a": [[plain(price), plain(qty)] for price, qty in asks[:limit]],
+            "ts": now,
+            "u": self._desk.board.listing(category, name).update,
+            "seq": self._desk.board.seq,
+            "cts": now,
+        }
+
+    def funding(self, query: Query) -> Row:
+        """Settled rates, newest first; a start without an end is an error."""
+        category, name = query.category(), query.required("symbol")
+        if category != "linear":
+            raise Refused(10001, "params error: category must be linear")
+        self._known(category, name)
+        start, end = query.integer("startTime", -1), query.integer("endTime", -1)
+        if start >= 0 > end:
+            raise Refused(10001, "params error: startTime needs endTime")
+        limit = query.limit(FUNDING_PAGE, FUNDING_PAGE)
+        now = self._desk.now_ms
+        known = self._market.settled(name, now if end < 0 else min(end, now))
+        rows = [
+            {
+                "symbol": name,
+                "fundingRate": plain(s.rate),
+                "fundingRateTimestamp": str(s.at_ms),
+            }
+            for s in reversed(known[-limit:])
+            if s.at_ms >= start
+        ]
+        return {"category": category, "list": rows}
+
+    def kline(self, query: Query) -> Row:
+        """Hourly bars of trades; the record has closes alone, so a bar opens at the last close."""
+        category = query.text("category", "linear")
+        return self._bars(query, category, mark=False)
+
+    def mark_kline(self, query: Query) -> Row:
+        """Hourly bars of the mark price."""
+        return self._bars(query, query.text("category", "linear"), mark=True)
+
+    def _bars(self, query: Query, category: str, *, mark: bool) -> Row:
+        name = query.required("symbol")
+        self._known(category, name)
+        if query.required("interval") != HOURLY:
+            raise Refused(10001, "params error: only interval 60 is recorded")
+        start, end = query.integer("start", -1), query.integer("end", -1)
+        limit = query.limit(200, KLINE_PAGE)
+        bars = self._market.closed_bars(name, self._hour())
+        rows: list[list[str]] = []
+        for place in range(len(bars) - 1, -1, -1):
+            opened = bars[place].at_ms - HOUR_MS
+            if opened < start or len(rows) == limit:
+                break
+            if end < 0 or opened <= end:
+                rows.append(_line(bars, place, category, mark=mark))
+        return {"symbol": name, "category": category, "list": rows}
+
+    def _hour(self) -> int:
+        """Return the instant up to which bars are public: books lag the hour by a minute."""
+        at = self._desk.board.at_ms
+        return self._desk.exchange.now_ms if at is None else at
+
+    def _symbols(self, query: Query, category: str) -> list[str]:
+        name = query.text("symbol")
+        if name:
+            self._known(category, name)
+            return [name]
+        return list(self._market.symbols)
+
+    def _known(self, category: str, name: str) -> None:
+        if (category, name) not in self._market.products:
+            raise unknown_symbol(category, name)
+
+
+def _line(bars: tuple[Bar, ...], place: int, category: str, *, mark: bool) -> list[str]:
+    close = _close(bars[place], category, mark=mark)
+    opened = _close(bars[place - 1], category, mark=mark) if place else close
+    prices = [plain(p) for p in (opened, max(opened, close), min(opened, close), close)]
+    line = [str(bars[place].at_ms - HOUR_MS), *prices]
+    return line if mark else [*line, UNRECORDED, UNRECORDED]
+
+
+def _close(bar: Bar, category: str, *, mark: bool) -> Decimal:
+    if mark:
+        return bar.mark
+    return bar.spot if category == "spot" else bar.perp
+
+
+PUBLIC_ROUTES: Final[Mapping[str, str]] = {
+    "market/time": "time",
+    "market/instruments-info": "instruments",
+    "market/tickers": "tickers",
+    "market/orderbook": "orderbook",
+    "market/funding/history": "funding",
+    "market/kline": "kline",
+    "market/mark-price-kline": "mark_kline",
+}

@@ -1,0 +1,30 @@
+"""What one simulator is told when it starts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatorSettings:
+    """``speed`` is venue seconds per wall second; ``history`` None means the sample.
+
+    ``symbols`` None means all recorded ones. ``deposits`` open the account when ``database`` is
+    new; an existing file goes on where it ended. ``admin_token`` admits callers of /sim/* that are
+    not on this machine; without one there are none.
+    """
+
+    database: Path
+    start: datetime
+    api_key: str
+    api_secret: str = field(repr=False)
+    speed: Decimal = Decimal(3600)
+    host: str = "127.0.0.1"
+    port: int = 8100
+    history: Path | None = None
+    symbols: tuple[str, ...] | None = None
+    deposits: Mapping[str, Decimal] = field(default_factory=lambda: {"USDT": Decimal(100_000)})
+    autostart: bool = False
+    admin_token: str | None = field(default=None, repr=False)

@@ -1,0 +1,296 @@
+"""The venue's websockets: subscriptions, snapshots first, pings in each channel's own shape."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from services.simulator.auth import Key
+from services.simulator.board import Publication
+from services.simulator.desk import Desk
+from services.simulator.wire import account_row, execution_row, order_row, position_message
+from shared.runtime.clock import Clock
+from shared.venue.records import Event, Execution, Order, Position
+
+log = structlog.get_logger()
+
+Row = dict[str, Any]
+
+ACK_SECONDS: Final = 0.02
+REPEAT_SECONDS: Final = 3.0
+OUTBOX_MAX: Final = 10_000
+SPOT_ARGS_MAX: Final = 10
+PRIVATE: Final = "private"
+CHANNELS: Final = ("linear", "spot", PRIVATE)
+PUBLIC_KINDS: Final = ("tickers", "orderbook.1", "orderbook.50", "publicTrade")
+PRIVATE_TOPICS: Final = {
+    "order": ("spot", "linear"),
+    "execution": ("spot", "linear"),
+    "position": ("linear",),
+    "wallet": (),
+}
+
+
+class Connection:
+    """One socket: what it subscribed to, what it has seen, and what waits to be sent."""
+
+    def __init__(self, socket: WebSocket, channel: str, name: str) -> None:
+        self.socket = socket
+        self.channel = channel
+        self.name = name
+        self.topics: set[str] = set()
+        self.primed: set[str] = set()
+        self.authorised = channel != PRIVATE
+        self.outbox: asyncio.Queue[str] = asyncio.Queue(OUTBOX_MAX)
+        self.lost = False
+
+    def send(self, message: str) -> None:
+        """Queue one message; who does not read is cut off rather than waited for."""
+        try:
+            self.outbox.put_nowait(message)
+        except asyncio.QueueFull:
+            self.lost = True
+
+    async def write(self) -> None:
+        """Send what is queued until the connection is lost."""
+        while not self.lost:
+            await self.socket.send_text(await self.outbox.get())
+        await self.socket.close(1008)
+
+
+class Hub:
+    """Every open socket; the desk's audience. ``autostart`` releases time when all listen."""
+
+    def __init__(self, desk: Desk, key: Key, wall: Clock, *, autostart: bool) -> None:
+        self._desk = desk
+        self._key = key
+        self._wall = wall
+        self._autostart = autostart
+        self._connections: list[Connection] = []
+        self._count = 0
+        self._messages = 0
+        self._spoken = wall.monotonic()
+
+    async def serve(self, socket: WebSocket) -> None:
+        """Talk to one client until either side ends."""
+        channel = socket.url.path.rpartition("/")[2]
+        if channel not in CHANNELS:
+            await socket.close(1008)
+            return
+        await socket.accept()
+        self._count += 1
+        connection = Connection(socket, channel, str(UUID(int=self._count)))
+        self._connections.append(connection)
+        writer = asyncio.create_task(connection.write())
+        try:
+            while True:
+                await self._hear(connection, await socket.receive_text())
+        except (WebSocketDisconnect, RuntimeError, KeyError):
+            pass  # the client left, or sent bytes where the protocol has text
+        finally:
+            self._connections.remove(connection)
+            writer.cancel()
+            with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
+                await writer
+
+    async def close(self) -> None:
+        """Say goodbye to everybody."""
+        for connection in list(self._connections):
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+                await connection.socket.close(1001)
+
+    async def repeat(self) -> None:
+        """Send level-1 books again after three seconds of silence, with the same ``u``."""
+        while True:
+            silent = self._wall.monotonic() - self._spoken
+            if silent >= REPEAT_SECONDS:
+                self._repeat_books()
+                self._spoken += REPEAT_SECONDS
+            else:
+                await self._wall.sleep(REPEAT_SECONDS - silent)
+
+    def publish(self, news: Iterable[Publication]) -> None:
+        """Queue public news: whole for who has seen nothing of the topic, else the change."""
+        self._spoken = self._wall.monotonic()
+        for each in news:
+            texts: dict[bool, str] = {}
+            for connection in self._listeners(each.category, each.topic):
+                primed = each.topic in connection.primed
+                if primed not in texts:
+                    texts[primed] = _text(each.change if primed else each.whole)
+                connection.primed.add(each.topic)
+                connection.send(texts[primed])
+
+    def tell(self, events: Iterable[Event]) -> None:
+        """Queue private messages; neighbours of one topic and category share one message."""
+        for (topic, category), group in groupby(events, key=_subject):
+            rows = [self._row(event) for event in group]
+            names = {topic, f"{topic}.{category}"}
+            for connection in self._connections:
+                for name in sorted(names & connection.topics):
+                    connection.send(_text(self._envelope(name, rows)))
+
+    def _envelope(self, topic: str, rows: list[Row]) -> Row:
+        self._messages += 1
+        created = int(self._wall.now().timestamp() * 1000)
+        return {
+            "id": f"{self._messages:032x}",
+            "topic": topic,
+            "creationTime": created,
+            "data": rows,
+        }
+
+    def _row(self, event: Event) -> Row:
+        match event.data:
+            case Order():
+                return order_row(event.data)
+            case Execution():
+                return execution_row(event.data)
+            case Position():
+                return position_message(event.data, self._desk.exchange)
+            case coins:
+                return account_row(self._desk.exchange, coins)
+
+    def _repeat_books(self) -> None:
+        for connection in self._connections:
+            for topic in sorted(connection.topics):
+                if topic.startswith("orderbook.1."):
+                    last = self._desk.board.publication(connection.channel, topic)
+                    if last is not None:
+                        connection.send(_text(last.whole))
+
+    def _listeners(self, channel: str, topic: str) -> list[Connection]:
+        return [c for c in self._connections if c.channel == channel and topic in c.topics]
+
+    async def _hear(self, connection: Connection, text: str) -> None:
+        try:
+            said = json.loads(text)
+        except ValueError:
+            said = None
+        if not isinstance(said, dict):
+            connection.send(_text({"success": False, "ret_msg": "Params Error", "op": ""}))
+            return
+        match said.get("op"):
+            case "ping":
+                connection.send(_text(self._pong(connection, said)))
+            case "auth":
+                self._authorise(connection, said)
+            case "subscribe":
+                await self._subscribe(connection, said)
+            case "unsubscribe":
+                self._forget(connection, said)
+            case other:
+                connection.send(_text(_answer(connection, said, str(other), f"unknown op {other}")))
+
+    def _pong(self, connection: Connection, said: Row) -> Row:
+        now = str(int(self._wall.now().timestamp() * 1000))
+        if connection.channel == PRIVATE:
+            echo = {"req_id": said["req_id"]} if "req_id" in said else {}
+            return {**echo, "op": "pong", "args": [now], "conn_id": connection.name}
+        return {**_answer(connection, said, "ping", ""), "ret_msg": "pong"}
+
+    def _authorise(self, connection: Connection, said: Row) -> None:
+        now = int(self._wall.now().timestamp() * 1000)
+        good = connection.channel == PRIVATE and self._key.check_socket(said.get("args"), now)
+        connection.authorised = connection.authorised or good
+        failure = "" if good else "Params Error: api key, expires or signature invalid"
+        connection.send(_text(_answer(connection, said, "auth", failure)))
+        connection.lost = connection.lost or not good
+
+    async def _subscribe(self, connection: Connection, said: Row) -> None:
+        """Acknowledge late, as the venue does: its client registers a topic after sending it."""
+        args = said.get("args")
+        topics = [str(arg) for arg in args] if isinstance(args, list) else []
+        failure = self._objection(connection, topics)
+        await self._wall.sleep(ACK_SECONDS)
+        connection.send(_text(_answer(connection, said, "subscribe", failure)))
+        if failure:
+            return
+        connection.topics.update(topics)
+        for topic in topics:
+            last = self._desk.board.publication(connection.channel, topic)
+            if last is not None:
+                connection.primed.add(topic)
+                connection.send(_text(last.whole))
+        self._start_if_heard()
+
+    def _forget(self, connection: Connection, said: Row) -> None:
+        topics = {str(topic) for topic in said.get("args") or []}
+        connection.topics -= topics
+        connection.primed -= topics
+        connection.send(_text(_answer(connection, said, "unsubscribe", "")))
+
+    def _objection(self, connection: Connection, topics: list[str]) -> str:
+        """Return why these topics cannot be had; nothing when they can."""
+        if not topics:
+            return "Params Error: args missing"
+        if connection.channel == PRIVATE:
+            return _private_objection(connection, topics)
+        if connection.channel == "spot" and len(topics) > SPOT_ARGS_MAX:
+            return "args size >10"
+        known = self._desk.market.products
+        for topic in topics:
+            kind, _, symbol = topic.rpartition(".")
+            if kind not in PUBLIC_KINDS or (connection.channel, symbol) not in known:
+                return f"error:handler not found,topic:{topic}"
+        return ""
+
+    def _start_if_heard(self) -> None:
+        """Release time once somebody listens to executions and to both markets."""
+        if not self._autostart or self._desk.started:
+            return
+        heard = {c.channel for c in self._connections if c.channel != PRIVATE and c.topics}
+        executions = any(
+            topic.partition(".")[0] == "execution"
+            for c in self._connections
+            if c.channel == PRIVATE
+            for topic in c.topics
+        )
+        if executions and heard == {"linear", "spot"}:
+            self._desk.start()
+
+
+def _private_objection(connection: Connection, topics: list[str]) -> str:
+    if not connection.authorised:
+        return "Request not authorized"
+    for topic in topics:
+        name, _, category = topic.partition(".")
+        if name not in PRIVATE_TOPICS or (category and category not in PRIVATE_TOPICS[name]):
+            return f"error:handler not found,topic:{topic}"
+        if category and name in topics:
+            return "all-in-one and categorised topics cannot be mixed in one request"
+    return ""
+
+
+def _answer(connection: Connection, said: Row, op: str, failure: str) -> Row:
+    spot = connection.channel == "spot" and op == "subscribe"
+    echo = {"req_id": said["req_id"]} if "req_id" in said else {}
+    if connection.channel != PRIVATE:
+        echo = echo or {"req_id": ""}
+    return {
+        "success": not failure,
+        "ret_msg": failure or ("subscribe" if spot else ""),
+        "conn_id": connection.name,
+        **echo,
+        "op": op,
+    }
+
+
+def _subject(event: Event) -> tuple[str, str]:
+    match event.data:
+        case Order() | Execution():
+            return event.topic, event.data.category
+        case Position():
+            return event.topic, "linear"
+        case _:
+            return event.topic, ""
+
+
+def _text(message: Row) -> str:
+    return json.dumps(message, separators=(",", ":"))

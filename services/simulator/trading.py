@@ -1,0 +1,237 @@
+"""Private REST: orders, executions and positions."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from services.simulator.desk import Desk
+from services.simulator.query import WEEK_MS, Query, newest
+from services.simulator.wire import execution_row, order_row, position_row
+from shared.venue.amounts import ZERO
+from shared.venue.exchange import Exchange
+from shared.venue.records import Order, OrderRequest, Position
+from shared.venue.rules import Refused, unknown_symbol
+
+Row = dict[str, Any]
+
+CLOSED_KEPT: Final = 500
+
+
+class TradingApi:
+    """Orders and what became of them, for the one key of this venue."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._exchange = desk.exchange
+
+    async def create(self, query: Query) -> Row:
+        """Accept an order once it is matched and committed."""
+        request = _order_request(query)
+        order = await self._desk.act(lambda exchange: exchange.place(request))
+        return _ids(order)
+
+    async def amend(self, query: Query) -> Row:
+        """Change quantity or price of a resting order."""
+        category, symbol = query.category(), query.required("symbol")
+        order_id, link_id = _which(query)
+        qty, price = query.amount("qty"), query.amount("price")
+        order = await self._desk.act(
+            lambda e: e.amend(
+                category, symbol, order_id=order_id, link_id=link_id, qty=qty, price=price
+            )
+        )
+        return _ids(order)
+
+    async def cancel(self, query: Query) -> Row:
+        """Cancel a resting order; one that is final is "not found"."""
+        category, symbol = query.category(), query.required("symbol")
+        order_id, link_id = _which(query)
+        order = await self._desk.act(
+            lambda e: e.cancel(category, symbol, order_id=order_id, link_id=link_id)
+        )
+        return _ids(order)
+
+    async def cancel_all(self, query: Query) -> Row:
+        """Cancel what rests; linear needs a symbol or a coin."""
+        category = query.category()
+        symbol, coin = query.text("symbol"), query.text("settleCoin") or query.text("baseCoin")
+        if category == "linear" and not (symbol or coin):
+            raise Refused(10001, "params error: symbol, baseCoin or settleCoin is required")
+
+        def change(exchange: Exchange) -> list[Order]:
+            chosen = [o for o in exchange.open_orders if _concerns(exchange, o, category, query)]
+            return [exchange.cancel(category, o.symbol, order_id=o.order_id) for o in chosen]
+
+        return {"list": [_ids(o) for o in await self._desk.act(change)], "success": "1"}
+
+    async def realtime(self, query: Query) -> Row:
+        """Open orders, or the newest closed ones; an id finds either."""
+        category = query.category()
+        by_id = query.text("orderId") or query.text("orderLinkId")
+        coin = query.text("settleCoin") or query.text("baseCoin")
+        if category == "linear" and not (by_id or query.text("symbol") or coin):
+            raise Refused(10001, "params error: symbol, settleCoin or baseCoin is required")
+        rows = self._exchange.orders
+        if by_id:
+            kept = [o for o in self._named(category, query) if self._is_recent(o)]
+            return {"category": category, "list": [order_row(o) for o in kept]} | _LAST
+        closed = query.text("openOnly", "0") == "1"
+        oldest = self._oldest_recent() if closed else 0
+        return self._orders(query, rows, lambda o: o.is_open != closed, oldest)
+
+    async def history(self, query: Query) -> Row:
+        """Orders that are final, newest first."""
+        category = query.category()
+        if query.text("orderId") or query.text("orderLinkId"):
+            found = [o for o in self._named(category, query) if not o.is_open]
+            return {"category": category, "list": [order_row(o) for o in found]} | _LAST
+        start, end = query.span(self._desk.now_ms, WEEK_MS, 10001)
+        return self._orders(
+            query, self._exchange.orders, lambda o: not o.is_open and start <= o.created_ms <= end
+        )
+
+    async def executions(self, query: Query) -> Row:
+        """Fills and settlements, newest first; an id overrides every other filter."""
+        category = query.category()
+        order_id, link_id = query.text("orderId"), query.text("orderLinkId")
+        symbol, kind = query.text("symbol"), query.text("execType")
+        start, end = query.span(self._desk.now_ms, WEEK_MS, 10001)
+        rows, cursor = newest(
+            query,
+            self._exchange.executions,
+            lambda e: (
+                e.category == category
+                and (
+                    (e.order_id == order_id if order_id else e.link_id == link_id)
+                    if order_id or link_id
+                    else start <= e.time_ms <= end
+                    and symbol in ("", e.symbol)
+                    and kind in ("", e.exec_type)
+                )
+            ),
+            query.limit(50, 100),
+        )
+        shown = [execution_row(e) for e in rows]
+        return {"category": category, "list": shown, "nextPageCursor": cursor}
+
+    async def positions(self, query: Query) -> Row:
+        """One position, flat or not, by its symbol; or all that are open."""
+        category, symbol = query.required("category"), query.text("symbol")
+        if category != "linear":
+            raise Refused(10001, "params error: category must be linear")
+        if not symbol and not query.text("settleCoin"):
+            raise Refused(10001, "params error: symbol or settleCoin is required")
+        if symbol:
+            found = [self._position(symbol)]
+        else:
+            held = self._exchange.positions.values()
+            found = [p for p in held if p.size and self._settles_in(p, query.text("settleCoin"))]
+        query.limit(20, 200)
+        rows = [position_row(p, self._exchange) for p in found]
+        return {"category": category, "list": rows} | _LAST
+
+    async def set_leverage(self, query: Query) -> Row:
+        """Set one leverage for both sides."""
+        symbol = query.required("symbol")
+        buy, sell = query.amount("buyLeverage"), query.amount("sellLeverage")
+        if buy is None or buy != sell:
+            raise Refused(10001, "params error: buyLeverage must equal sellLeverage")
+        await self._desk.act(lambda exchange: exchange.set_leverage(symbol, buy))
+        return {}
+
+    async def switch_mode(self, query: Query) -> Row:
+        """Stay in one-way mode, the only one of this venue."""
+        if query.integer("mode", 0) == 0:
+            raise Refused(110025, "Position mode is not modified")
+        raise Refused(10001, "params error: hedge mode is not offered here")
+
+    def _orders(
+        self, query: Query, rows: Sequence[Order], fits: Callable[[Order], bool], oldest: int = 0
+    ) -> Row:
+        category = query.category()
+        found, cursor = newest(
+            query,
+            rows,
+            lambda o: fits(o) and _concerns(self._exchange, o, category, query),
+            query.limit(20, 50),
+            oldest,
+        )
+        shown = [order_row(o) for o in found]
+        return {"category": category, "list": shown, "nextPageCursor": cursor}
+
+    def _named(self, category: str, query: Query) -> list[Order]:
+        order = self._exchange.find(
+            category, order_id=query.text("orderId"), link_id=query.text("orderLinkId")
+        )
+        return [order] if order is not None else []
+
+    def _oldest_recent(self) -> int:
+        return max(0, len(self._exchange.orders) - CLOSED_KEPT)
+
+    def _is_recent(self, order: Order) -> bool:
+        recent = self._exchange.orders[self._oldest_recent() :]
+        return order.is_open or any(o.order_id == order.order_id for o in reversed(recent))
+
+    def _position(self, symbol: str) -> Position:
+        rule = self._exchange.rules.get(("linear", symbol))
+        if rule is None:
+            raise unknown_symbol("linear", symbol)
+        flat = Position(symbol, ZERO, ZERO, rule.max_leverage)
+        return self._exchange.positions.get(symbol, flat)
+
+    def _settles_in(self, position: Position, coin: str) -> bool:
+        return self._exchange.rules["linear", position.symbol].quote == coin
+
+
+def _order_request(query: Query) -> OrderRequest:
+    """Return the order asked for; what this venue does not model is refused, never ignored."""
+    category, kind = query.category(), query.required("orderType")
+    if query.integer("positionIdx", 0) != 0:
+        raise Refused(10001, "position idx not match position mode")
+    if query.flag("isLeverage"):
+        raise Refused(170344, "Margin trading is not supported for this symbol.")
+    for name in ("triggerPrice", "takeProfit", "stopLoss", "bboSideType", "slippageTolerance"):
+        if query.text(name) not in ("", "0"):
+            raise Refused(10001, f"params error: {name} is not offered here")
+    if query.text("orderFilter", "Order") != "Order":
+        raise Refused(10001, "params error: orderFilter is not offered here")
+    qty = query.amount("qty")
+    side = query.required("side")
+    by_quote = category == "spot" and kind == "Market" and side == "Buy"
+    return OrderRequest(
+        category=category,
+        symbol=query.required("symbol"),
+        side=side,
+        order_type=kind,
+        qty=ZERO if qty is None else qty,
+        price=query.amount("price") if kind == "Limit" else None,
+        time_in_force="IOC" if kind == "Market" else query.text("timeInForce", "GTC"),
+        link_id=query.text("orderLinkId"),
+        reduce_only=query.flag("reduceOnly"),
+        market_unit=query.text("marketUnit", "quoteCoin" if by_quote else "baseCoin"),
+    )
+
+
+def _which(query: Query) -> tuple[str, str]:
+    order_id, link_id = query.text("orderId"), query.text("orderLinkId")
+    if not (order_id or link_id):
+        raise Refused(10001, "params error: orderId or orderLinkId is required")
+    return order_id, link_id
+
+
+def _concerns(exchange: Exchange, order: Order, category: str, query: Query) -> bool:
+    """Whether an order is of the category and of the symbol or coin that was asked for."""
+    rule = exchange.rules[order.category, order.symbol]
+    return (
+        order.category == category
+        and query.text("symbol") in ("", order.symbol)
+        and query.text("baseCoin") in ("", rule.base)
+        and query.text("settleCoin") in ("", rule.quote)
+        and query.text("orderStatus") in ("", order.status)
+    )
+
+
+def _ids(order: Order) -> Row:
+    return {"orderId": order.order_id, "orderLinkId": order.link_id}
+
+
+_LAST: Final[Row] = {"nextPageCursor": ""}

@@ -1,0 +1,1 @@
+"""What the dashboard reads; statements only, one group of answers a file."""
