@@ -4,32 +4,18 @@
  */
 
 export interface paths {
-    "/v1/status": {
+    "/v1/decisions/{decision_id}": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** Read Status */
-        get: operations["read_status"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/overview": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Read Overview */
-        get: operations["read_overview"];
+        /**
+         * Read one decision
+         * @description Verdicts, best first, and targets with the plans made of them, by correlation id.
+         */
+        get: operations["read_decision"];
         put?: never;
         post?: never;
         delete?: never;
@@ -45,7 +31,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read Equity */
+        /**
+         * Read equity over time
+         * @description Equity since the start, oldest first, thinned evenly to about a thousand points.
+         */
         get: operations["read_equity"];
         put?: never;
         post?: never;
@@ -55,15 +44,58 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/pairs": {
+    "/v1/events": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** List Pairs */
-        get: operations["list_pairs"];
+        /**
+         * Listen to changes
+         * @description Each topic once as it is now, then again whenever it changes; comments in between.
+         */
+        get: operations["listen"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/funding-rates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List settled rates
+         * @description Settled rates, newest first (venue time); all rates of one instant are on one page.
+         */
+        get: operations["list_funding_rates"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/ledger": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List ledger entries
+         * @description Entries, newest group first; a group is never cut, so a page may be a few rows longer.
+         */
+        get: operations["list_ledger"];
         put?: never;
         post?: never;
         delete?: never;
@@ -79,7 +111,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read Opportunities */
+        /**
+         * Read the ranking
+         * @description Every pair as the last decision saw it, best first, with its reason in words.
+         */
         get: operations["read_opportunities"];
         put?: never;
         post?: never;
@@ -96,7 +131,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List Orders */
+        /**
+         * List orders
+         * @description Orders, newest first by when they were made (wall time).
+         */
         get: operations["list_orders"];
         put?: never;
         post?: never;
@@ -106,15 +144,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/ledger": {
+    "/v1/overview": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** List Ledger */
-        get: operations["list_ledger"];
+        /**
+         * Read the four answers
+         * @description Hedged, safe, earning, and what needs a person; unknown where a number is missing.
+         */
+        get: operations["read_overview"];
         put?: never;
         post?: never;
         delete?: never;
@@ -123,15 +164,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/funding-rates": {
+    "/v1/pairs": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** List Funding Rates */
-        get: operations["list_funding_rates"];
+        /**
+         * List held pairs
+         * @description Pairs that are held, opened, closed or broken, by name; money since the pair was opened.
+         */
+        get: operations["list_pairs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -147,8 +191,31 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List Runs */
+        /**
+         * List back-test runs
+         * @description Runs, newest first by when they were asked for (wall time).
+         */
         get: operations["list_runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the state of the system
+         * @description Venue, both clocks, the age of the data, the next settlement, and each service.
+         */
+        get: operations["read_status"];
         put?: never;
         post?: never;
         delete?: never;
@@ -162,6 +229,33 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * DecisionView
+         * @description One decision with its verdicts, best first; ``inputs_kept`` means that it can be replayed.
+         */
+        DecisionView: {
+            /** Break Even Limit Settlements */
+            break_even_limit_settlements: number | null;
+            /** Correlation Id */
+            correlation_id: string;
+            /**
+             * Decided At
+             * Format: date-time
+             */
+            decided_at: string;
+            /** Id */
+            id: string;
+            /** Inputs Hash */
+            inputs_hash: string;
+            /** Inputs Kept */
+            inputs_kept: boolean;
+            /** Intents */
+            intents: components["schemas"]["IntentView"][];
+            /** Policy Hash */
+            policy_hash: string;
+            /** Rows */
+            rows: components["schemas"]["OpportunityView"][];
+        };
+        /**
          * EarningAnswer
          * @description Am I earning: net of every cost, since the start and over the last 24 venue hours.
          */
@@ -171,16 +265,16 @@ export interface components {
              * @enum {string}
              */
             answer: "yes" | "no" | "unknown";
-            /** Net Usdt */
-            net_usdt: string | null;
-            /** Net 24H Usdt */
-            net_24h_usdt: string | null;
-            /** Funding Usdt */
-            funding_usdt: string | null;
-            /** Fees Usdt */
-            fees_usdt: string | null;
             /** Basis Usdt */
             basis_usdt: string | null;
+            /** Fees Usdt */
+            fees_usdt: string | null;
+            /** Funding Usdt */
+            funding_usdt: string | null;
+            /** Net 24H Usdt */
+            net_24h_usdt: string | null;
+            /** Net Usdt */
+            net_usdt: string | null;
             /** Next Due Usdt */
             next_due_usdt: string | null;
             /** Return On Capital */
@@ -198,10 +292,10 @@ export interface components {
             at: string;
             /** Equity Usdt */
             equity_usdt: string;
-            /** Net Usdt */
-            net_usdt: string;
             /** Funding Usdt */
             funding_usdt: string;
+            /** Net Usdt */
+            net_usdt: string;
         };
         /**
          * EquityView
@@ -220,17 +314,17 @@ export interface components {
          * @description One settled funding rate.
          */
         FundingRateView: {
-            /** Symbol */
-            symbol: string;
+            /** Interval Hours */
+            interval_hours: string;
+            /** Rate */
+            rate: string;
             /**
              * Settled At
              * Format: date-time
              */
             settled_at: string;
-            /** Rate */
-            rate: string;
-            /** Interval Hours */
-            interval_hours: string;
+            /** Symbol */
+            symbol: string;
         };
         /**
          * HedgedAnswer
@@ -242,20 +336,46 @@ export interface components {
              * @enum {string}
              */
             answer: "yes" | "no" | "unknown";
-            /** Net Delta Usdt */
-            net_delta_usdt: string | null;
             /** Gross Notional Usdt */
             gross_notional_usdt: string | null;
+            /** Net Delta Usdt */
+            net_delta_usdt: string | null;
             /** Orders In Doubt */
             orders_in_doubt: number;
             /** Unhedged Seconds Max */
             unhedged_seconds_max: string;
         };
         /**
+         * IntentView
+         * @description One target of a decision, and how far the executor has come with it.
+         */
+        IntentView: {
+            /** Correlation Id */
+            correlation_id: string;
+            /** Id */
+            id: string;
+            /** Pair */
+            pair: string;
+            /** Plan Id */
+            plan_id: string | null;
+            /** Plan Reason */
+            plan_reason: string | null;
+            /** Plan State */
+            plan_state: string | null;
+            /** Quantity */
+            quantity: string;
+            /** Reason */
+            reason: string;
+            /** Until */
+            until: string | null;
+        };
+        /**
          * LatestEvent
          * @description One line of what happened last.
          */
         LatestEvent: {
+            /** Amount Usdt */
+            amount_usdt: string | null;
             /**
              * At
              * Format: date-time
@@ -268,26 +388,18 @@ export interface components {
             kind: "decision" | "opened" | "closed" | "funding" | "alarm";
             /** Sentence */
             sentence: string;
-            /** Amount Usdt */
-            amount_usdt: string | null;
         };
         /**
          * LedgerEntryView
          * @description One posting; the postings of a group sum to zero per asset.
          */
         LedgerEntryView: {
-            /** Group Id */
-            group_id: number;
             /** Account */
             account: string;
-            /** Asset */
-            asset: string;
             /** Amount */
             amount: string;
-            /** Kind */
-            kind: string;
-            /** Pair */
-            pair: string | null;
+            /** Asset */
+            asset: string;
             /**
              * At
              * Format: date-time
@@ -295,12 +407,20 @@ export interface components {
             at: string;
             /** Correlation Id */
             correlation_id: string | null;
+            /** Group Id */
+            group_id: number;
+            /** Kind */
+            kind: string;
+            /** Pair */
+            pair: string | null;
         };
         /**
          * Need
          * @description One thing that asks for a person, or is only watched.
          */
         Need: {
+            /** Detail */
+            detail: string;
             /**
              * Kind
              * @enum {string}
@@ -308,22 +428,20 @@ export interface components {
             kind: "needs_you" | "watching";
             /** Title */
             title: string;
-            /** Detail */
-            detail: string;
         };
         /**
          * OpportunitiesView
          * @description The ranking of the last decision, best first.
          */
         OpportunitiesView: {
-            /** Decision Id */
-            decision_id: string | null;
-            /** Decided At */
-            decided_at: string | null;
-            /** Policy Hash */
-            policy_hash: string | null;
             /** Break Even Limit Settlements */
             break_even_limit_settlements: number | null;
+            /** Decided At */
+            decided_at: string | null;
+            /** Decision Id */
+            decision_id: string | null;
+            /** Policy Hash */
+            policy_hash: string | null;
             /** Rows */
             rows: components["schemas"]["OpportunityView"][];
         };
@@ -335,96 +453,96 @@ export interface components {
          *     ``break_even_settlements`` is rounded up. ``reason`` is a code, ``sentence`` says it in words.
          */
         OpportunityView: {
-            /** Rank */
-            rank: number;
-            /** Pair */
-            pair: string;
-            /** Symbol */
-            symbol: string;
+            /** Annualized On Notional */
+            annualized_on_notional: string | null;
             /** Base */
             base: string;
+            /** Basis Cost */
+            basis_cost: string | null;
+            /** Basis Rate */
+            basis_rate: string | null;
+            /** Binding Limit */
+            binding_limit: string | null;
+            /** Break Even Hours */
+            break_even_hours: string | null;
+            /** Break Even Settlements */
+            break_even_settlements: number | null;
+            /** Cost */
+            cost: string | null;
+            /** Expected Funding */
+            expected_funding: string | null;
+            /** Expected Rate */
+            expected_rate: string | null;
+            /** Fee Cost */
+            fee_cost: string | null;
+            /** Funding Interval Hours */
+            funding_interval_hours: string | null;
+            /** Hold Hours */
+            hold_hours: string | null;
+            /** Last Rate */
+            last_rate: string | null;
+            /** Pair */
+            pair: string;
+            /** Rank */
+            rank: number;
+            /** Reason */
+            reason: string;
+            /** Sentence */
+            sentence: string;
+            /** Slippage Cost */
+            slippage_cost: string | null;
+            /** Symbol */
+            symbol: string;
+            /** Target Notional Usdt */
+            target_notional_usdt: string | null;
+            /** Target Quantity */
+            target_quantity: string | null;
+            /** Value */
+            value: string | null;
             /**
              * Verdict
              * @enum {string}
              */
             verdict: "open" | "hold" | "close" | "passed_over";
-            /** Reason */
-            reason: string;
-            /** Sentence */
-            sentence: string;
-            /** Last Rate */
-            last_rate: string | null;
-            /** Expected Rate */
-            expected_rate: string | null;
-            /** Funding Interval Hours */
-            funding_interval_hours: string | null;
-            /** Annualized On Notional */
-            annualized_on_notional: string | null;
-            /** Expected Funding */
-            expected_funding: string | null;
-            /** Fee Cost */
-            fee_cost: string | null;
-            /** Slippage Cost */
-            slippage_cost: string | null;
-            /** Basis Cost */
-            basis_cost: string | null;
-            /** Cost */
-            cost: string | null;
-            /** Value */
-            value: string | null;
-            /** Hold Hours */
-            hold_hours: string | null;
-            /** Break Even Settlements */
-            break_even_settlements: number | null;
-            /** Break Even Hours */
-            break_even_hours: string | null;
-            /** Basis Rate */
-            basis_rate: string | null;
-            /** Target Quantity */
-            target_quantity: string | null;
-            /** Target Notional Usdt */
-            target_notional_usdt: string | null;
-            /** Binding Limit */
-            binding_limit: string | null;
         };
         /**
          * OrderView
          * @description One order we sent, with what became of it.
          */
         OrderView: {
-            /** Client Order Id */
-            client_order_id: string;
-            /** Correlation Id */
-            correlation_id: string;
-            /** Pair */
-            pair: string;
+            /** Average Price */
+            average_price: string | null;
             /**
              * Category
              * @enum {string}
              */
             category: "spot" | "linear";
-            /** Symbol */
-            symbol: string;
-            /**
-             * Side
-             * @enum {string}
-             */
-            side: "Buy" | "Sell";
-            /** Quantity */
-            quantity: string;
-            /** Limit Price */
-            limit_price: string;
-            /** Filled Quantity */
-            filled_quantity: string;
-            /** Average Price */
-            average_price: string | null;
-            /** State */
-            state: string;
+            /** Client Order Id */
+            client_order_id: string;
+            /** Correlation Id */
+            correlation_id: string;
             /**
              * Created At
              * Format: date-time
              */
             created_at: string;
+            /** Filled Quantity */
+            filled_quantity: string;
+            /** Limit Price */
+            limit_price: string;
+            /** Pair */
+            pair: string;
+            /** Quantity */
+            quantity: string;
+            /**
+             * Side
+             * @enum {string}
+             */
+            side: "Buy" | "Sell";
+            /** State */
+            state: string;
+            /** Symbol */
+            symbol: string;
         };
         /**
          * OverviewView
@@ -433,91 +551,108 @@ export interface components {
         OverviewView: {
             /** As Of */
             as_of: string | null;
-            hedged: components["schemas"]["HedgedAnswer"];
-            safe: components["schemas"]["SafeAnswer"];
             earning: components["schemas"]["EarningAnswer"];
-            /** Needs */
-            needs: components["schemas"]["Need"][];
+            hedged: components["schemas"]["HedgedAnswer"];
             /** Latest */
             latest: components["schemas"]["LatestEvent"][];
+            /** Needs */
+            needs: components["schemas"]["Need"][];
+            safe: components["schemas"]["SafeAnswer"];
         };
         /**
          * PairView
          * @description One pair that is held, being opened or being closed.
          */
         PairView: {
-            /** Pair */
-            pair: string;
-            /** Symbol */
-            symbol: string;
+            /** Annualized On Notional */
+            annualized_on_notional: string | null;
             /** Base */
             base: string;
-            /**
-             * State
-             * @enum {string}
-             */
-            state: "Opening" | "Hedged" | "Unwinding" | "Closed" | "Broken";
+            /** Basis Usdt */
+            basis_usdt: string | null;
+            /** Break Even Ratio */
+            break_even_ratio: string | null;
+            /** Correlation Id */
+            correlation_id: string;
+            /** Due Usdt */
+            due_usdt: string | null;
+            /** Expected Rate */
+            expected_rate: string | null;
+            /** Fees Usdt */
+            fees_usdt: string;
+            /** Funding Interval Hours */
+            funding_interval_hours: string | null;
+            /** Funding Usdt */
+            funding_usdt: string;
+            /** Last Rate */
+            last_rate: string | null;
+            /** Net Delta Usdt */
+            net_delta_usdt: string | null;
+            /** Net Usdt */
+            net_usdt: string | null;
+            /** Next Settlement At */
+            next_settlement_at: string | null;
+            /** Notional Usdt */
+            notional_usdt: string | null;
             /**
              * Opened At
              * Format: date-time
              */
             opened_at: string;
-            /** Spot Quantity */
-            spot_quantity: string;
+            /** Pair */
+            pair: string;
             /** Perp Quantity */
             perp_quantity: string;
-            /** Notional Usdt */
-            notional_usdt: string | null;
-            /** Net Delta Usdt */
-            net_delta_usdt: string | null;
-            /** Last Rate */
-            last_rate: string | null;
-            /** Expected Rate */
-            expected_rate: string | null;
-            /** Funding Interval Hours */
-            funding_interval_hours: string | null;
-            /** Annualized On Notional */
-            annualized_on_notional: string | null;
-            /** Funding Usdt */
-            funding_usdt: string;
-            /** Fees Usdt */
-            fees_usdt: string;
-            /** Basis Usdt */
-            basis_usdt: string | null;
-            /** Net Usdt */
-            net_usdt: string | null;
-            /** Due Usdt */
-            due_usdt: string | null;
-            /** Next Settlement At */
-            next_settlement_at: string | null;
-            /** Break Even Ratio */
-            break_even_ratio: string | null;
-            /** Correlation Id */
-            correlation_id: string;
+            /** Spot Quantity */
+            spot_quantity: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "Opening" | "Hedged" | "Unwinding" | "Closed" | "Broken";
+            /** Symbol */
+            symbol: string;
+        };
+        /**
+         * Problem
+         * @description An error as RFC 9457 problem details.
+         */
+        Problem: {
+            /** Detail */
+            detail: string;
+            /** Status */
+            status: number;
+            /** Title */
+            title: string;
+            /**
+             * Type
+             * @default about:blank
+             */
+            type: string;
         };
         /**
          * RunView
          * @description One back-test run, queued, running or done.
          */
         RunView: {
-            /** Id */
-            id: string;
-            /** Kind */
-            kind: string;
-            /**
-             * State
-             * @enum {string}
-             */
-            state: "queued" | "running" | "done" | "failed";
             /**
              * Created At
              * Format: date-time
              */
             created_at: string;
-            /** Net Usdt */
-            net_usdt: string | null;
             /** Detail */
             detail: string | null;
+            /** Id */
+            id: string;
+            /** Kind */
+            kind: string;
+            /** Net Usdt */
+            net_usdt: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "queued" | "running" | "done" | "failed";
         };
         /**
          * SafeAnswer
@@ -529,12 +664,12 @@ export interface components {
              * @enum {string}
              */
             answer: "yes" | "no" | "unknown";
-            /** Exposure Usdt */
-            exposure_usdt: string | null;
-            /** Exposure Limit Usdt */
-            exposure_limit_usdt: string | null;
             /** Equity Usdt */
             equity_usdt: string | null;
+            /** Exposure Limit Usdt */
+            exposure_limit_usdt: string | null;
+            /** Exposure Usdt */
+            exposure_usdt: string | null;
             /** Ledger Difference Usdt */
             ledger_difference_usdt: string | null;
         };
@@ -543,14 +678,14 @@ export interface components {
          * @description Whether one service has been heard of lately.
          */
         ServiceHealth: {
-            /** Name */
-            name: string;
             /** Alive */
             alive: boolean;
-            /** Ready */
-            ready: boolean;
             /** Detail */
             detail: string;
+            /** Name */
+            name: string;
+            /** Ready */
+            ready: boolean;
             /** Seen At */
             seen_at: string | null;
         };
@@ -572,28 +707,28 @@ export interface components {
          * @description Where orders go, what time it is there, and who is running.
          */
         StatusView: {
+            /** Data Age Seconds */
+            data_age_seconds: string | null;
+            /** Next Settlement At */
+            next_settlement_at: string | null;
+            /** Replay Speed */
+            replay_speed: string | null;
+            /** Services */
+            services: components["schemas"]["ServiceHealth"][];
             /**
              * Venue
              * @enum {string}
              */
             venue: "replay" | "paper" | "demo" | "testnet" | "live";
-            /** Version */
-            version: string;
             /** Venue At */
             venue_at: string | null;
+            /** Version */
+            version: string;
             /**
              * Wall At
              * Format: date-time
              */
             wall_at: string;
-            /** Replay Speed */
-            replay_speed: string | null;
-            /** Data Age Seconds */
-            data_age_seconds: string | null;
-            /** Next Settlement At */
-            next_settlement_at: string | null;
-            /** Services */
-            services: components["schemas"]["ServiceHealth"][];
         };
     };
     responses: never;
@@ -604,11 +739,13 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    read_status: {
+    read_decision: {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                decision_id: string;
+            };
             cookie?: never;
         };
         requestBody?: never;
@@ -619,27 +756,34 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["StatusView"];
+                    "application/json": components["schemas"]["DecisionView"];
                 };
             };
-        };
-    };
-    read_overview: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
+            /** @description There is no such thing */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["OverviewView"];
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter is wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -662,11 +806,61 @@ export interface operations {
                     "application/json": components["schemas"]["EquityView"];
                 };
             };
+            /** @description The store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    list_pairs: {
+    listen: {
         parameters: {
             query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /**
+             * @description One server-sent event: ``id`` is the resume token, ``event`` the topic that changed.
+             *
+             *         Topics: ``status`` (carries a StatusView), ``overview`` (OverviewView), ``pairs``
+             *         (list of PairView), ``opportunities`` (OpportunitiesView), ``equity`` (hint to read again).
+             */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description The store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_funding_rates: {
+        parameters: {
+            query?: {
+                /** @description At least so many rows, if there are */
+                limit?: number;
+                /** @description Only what is older: the last row's instant */
+                before?: string | null;
+                /** @description Only this one, as BTCUSDT */
+                symbol?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -679,7 +873,68 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["PairView"][];
+                    "application/json": components["schemas"]["FundingRateView"][];
+                };
+            };
+            /** @description A parameter is wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_ledger: {
+        parameters: {
+            query?: {
+                /** @description At least so many rows, if there are */
+                limit?: number;
+                /** @description Only groups below: the last row's group_id */
+                before?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LedgerEntryView"][];
+                };
+            };
+            /** @description A parameter is wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -702,11 +957,27 @@ export interface operations {
                     "application/json": components["schemas"]["OpportunitiesView"];
                 };
             };
+            /** @description The store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     list_orders: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description At least so many rows, if there are */
+                limit?: number;
+                /** @description Only what is older: the last row's instant */
+                before?: string | null;
+                /** @description Only this one, as BTCUSDT */
+                pair?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -722,29 +993,27 @@ export interface operations {
                     "application/json": components["schemas"]["OrderView"][];
                 };
             };
-        };
-    };
-    list_ledger: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
+            /** @description A parameter is wrong */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["LedgerEntryView"][];
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    list_funding_rates: {
+    read_overview: {
         parameters: {
             query?: never;
             header?: never;
@@ -759,14 +1028,57 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["FundingRateView"][];
+                    "application/json": components["schemas"]["OverviewView"];
+                };
+            };
+            /** @description The store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_pairs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PairView"][];
+                };
+            };
+            /** @description The store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
     list_runs: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description At least so many rows, if there are */
+                limit?: number;
+                /** @description Only what is older: the last row's instant */
+                before?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -780,6 +1092,53 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunView"][];
+                };
+            };
+            /** @description A parameter is wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatusView"];
+                };
+            };
+            /** @description The store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };

@@ -19,7 +19,7 @@ from shared.store.views.version import Version
 
 LOOK_SECONDS: Final = 0.25
 GAP_SECONDS: Final = 0.1
-STATUS_SECONDS: Final = 1.0
+STATUS_SECONDS: Final = 0.5
 STATUS_IDLE_SECONDS: Final = 5.0
 KEEP_ALIVE_SECONDS: Final = 10.0
 QUEUE_FRAMES: Final = 32
