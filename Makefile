@@ -1,51 +1,70 @@
 # Carrydesk: `make help` lists what there is.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-# A version manager's stub may be on PATH without the version behind it, so each is tried.
-PYTHON := $(shell for python in python3.12 python3.13 python3.11 python3; do \
-  $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
-    && { command -v $$python; break; }; done)
+.DEFAULT_GOAL := help
 BIN := .venv/bin
 ARGS ?= run
+FAST := not slow and not compose
+DEMO := $(if $(FOR),--for $(FOR)) $(if $(filter-out 0,$(KEEP)),--keep) $(if $(SEED),--seed $(SEED))
 
-.PHONY: help backtest check test bench lock format dashboard
+.PHONY: help demo test check nightly backtest bench up down logs client dashboard format lock
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
 
-.venv/ready: requirements/dev.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found."; exit 1; }
-	"$(PYTHON)" -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch $@
+demo: ## Trade recorded history here, without Docker: make demo [FOR=60] [KEEP=1] [SEED=7]
+	@deploy/prepare demo
+	@exec $(BIN)/carry demo $(DEMO)
 
-backtest: .venv/ready ## Replay history: make backtest ARGS="run --from 2023-01-01"
-	$(BIN)/carry backtest $(ARGS)
+test: ## Everything that needs no container
+	@deploy/prepare dev
+	$(BIN)/pytest -q -m "not compose" tests
+	@deploy/dashboard-tests
 
-check: .venv/ready ## Format, lint, types, fast tests
+check: client ## Format, lint, types, fast tests, generated client unchanged
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -m "not slow and not compose" tests/architecture tests/shared
+	$(BIN)/pytest -q -m "$(FAST)" tests/architecture tests/shared
 
-test: .venv/ready ## Everything that needs no container
-	$(BIN)/pytest -q -m "not compose"
+nightly: test ## What `make test` does, then every back-test hour of the sample
+	$(BIN)/carry backtest run --report reports/nightly.html
 
-dashboard-ui/node_modules/.package-lock.json: dashboard-ui/package-lock.json
-	cd dashboard-ui && npm ci --no-audit --no-fund --loglevel=error
+client: ## Refuse when the API and the dashboard's generated types differ
+	@deploy/prepare dev
+	@$(BIN)/python -m services.api.openapi | diff -u dashboard-ui/openapi.json - >&2 || \
+	  { echo "dashboard-ui/openapi.json is old: python -m services.api.openapi > dashboard-ui/openapi.json" >&2; exit 1; }
+	@deploy/client-unchanged
 
-dashboard: dashboard-ui/node_modules/.package-lock.json ## Check, test and build the dashboard
-	cd dashboard-ui && npm run check && npm test && npm run build
+dashboard: ## Build, check and test the dashboard; without Node it says so
+	@deploy/prepare dashboard
+	@deploy/dashboard-tests
 
-bench: .venv/ready ## Ratios against yardsticks, measured in one run
+backtest: ## Replay history: make backtest ARGS="run --from 2023-01-01"
+	@deploy/prepare demo
+	$(BIN)/carry backtest $(ARGS)
+
+bench: ## Ratios against yardsticks, measured in one run
+	@deploy/prepare dev
 	$(BIN)/python -m tests.bench
 
-format: .venv/ready ## Format and sort imports
+up: ## Start everything in containers and wait until it is well
+	docker compose up --detach --build --wait
+	@echo "dashboard: http://127.0.0.1:$${CARRY_PORT:-8080}/"
+
+down: ## Stop the containers; data stays in its volumes
+	docker compose down
+
+logs: ## Follow the containers' logs
+	docker compose logs --follow --tail 100
+
+format: ## Format and sort imports
+	@deploy/prepare dev
 	$(BIN)/ruff check --quiet --fix .
 	$(BIN)/ruff format --quiet .
 
-lock: .venv/ready ## Pin what is installed anew, with hashes and without addresses
-	$(BIN)/pip install --quiet uv
+lock: ## Pin what the project needs anew, with hashes and without addresses
+	@deploy/prepare dev
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
 	for spec in "runtime:--extra backtest" "demo:--extra embedded --extra backtest" "dev:--extra embedded --extra backtest --extra dev"; do \
 	  $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11.0 --no-emit-index-url \
 	    --no-header --no-annotate $${spec#*:} pyproject.toml -o requirements/$${spec%%:*}.txt; \

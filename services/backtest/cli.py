@@ -1,6 +1,8 @@
 """``carry backtest`` and ``carry data``."""
 
+import asyncio
 import json
+import secrets
 import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -12,12 +14,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from services.backtest.engine import RunResult, coverage, run_carry
+from services.backtest.worker import KIND
+from shared.config.policy import PolicySet, load_policy
+from shared.config.settings import load_settings
 from shared.domain.errors import Malformed, Misconfigured
-from shared.domain.policy import CarryPolicy, ExecutionPolicy
-from shared.domain.risk import RiskLimits
 from shared.history.files import read_history
 from shared.history.records import History
 from shared.history.rules import sample_rules
+from shared.runtime.service import configure_loop
+from shared.store.pool import open_pool
+from shared.store.runs import queue_run
 
 backtest = typer.Typer(no_args_is_help=True, help="Replay history through the same core.")
 data = typer.Typer(no_args_is_help=True, help="Recorded history: look at it, check it.")
@@ -25,11 +31,6 @@ data = typer.Typer(no_args_is_help=True, help="Recorded history: look at it, che
 WARM_UP = timedelta(days=9)
 
 screen = Console(stderr=True, highlight=False)
-
-
-@backtest.callback()
-def _backtest() -> None:
-    """Keep ``run`` a command of its own."""
 
 
 @data.callback()
@@ -44,6 +45,7 @@ def run(
     folder: Annotated[Path | None, typer.Option("--data", help="Other history.")] = None,
     symbols: Annotated[str | None, typer.Option(help="Comma-separated; default all.")] = None,
     deposit: Annotated[str, typer.Option(help="Starting capital in USDT.")] = "100000",
+    policy: Annotated[Path | None, typer.Option(help="A policy file, TOML.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     report: Annotated[Path | None, typer.Option(help="Where the HTML page goes.")] = None,
     no_report: Annotated[bool, typer.Option(help="Write no HTML page.")] = False,
@@ -55,9 +57,10 @@ def run(
     history = _history(folder, symbols)
     first, last = _span(history, start, end)
     capital = _capital(deposit)
+    rules = load_policy(policy)
     began = time.monotonic()
     try:
-        result = _with_progress(history, capital, first, last)
+        result = _with_progress(history, rules, capital, first, last)
     except Malformed as error:
         raise Misconfigured(f"The history cannot be used: {error}") from error
     if not result.curve:
@@ -77,6 +80,42 @@ def run(
         output.print(f"Report: {path}", markup=False)
 
 
+@backtest.command()
+def queue(
+    start: Annotated[str | None, typer.Option("--from", help="First instant, ISO, UTC.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Last instant, ISO, UTC.")] = None,
+    symbols: Annotated[str | None, typer.Option(help="Comma-separated; default all.")] = None,
+    deposit: Annotated[str, typer.Option(help="Starting capital in USDT.")] = "100000",
+) -> None:
+    """Leave a run in the database for ``carry backtest serve``; prints its id."""
+    settings = load_settings("backtest")
+    _span(_history(None, symbols), start, end)
+    _capital(deposit)
+    given = {"from": start, "to": end, "symbols": symbols, "deposit": deposit}
+    wanted = {name: value for name, value in given.items() if value is not None}
+    run_id = secrets.token_hex(8)
+
+    async def work() -> None:
+        async with (
+            open_pool(settings.database.dsn, application="backtest") as pool,
+            pool.acquire() as connection,
+        ):
+            await queue_run(connection, run_id, KIND, wanted, datetime.now(UTC))
+
+    asyncio.run(work())
+    typer.echo(run_id)
+
+
+@backtest.command()
+def serve() -> None:
+    """Work off queued runs, each in a process of its own, until told to stop."""
+    from services.backtest import main
+
+    settings = load_settings("backtest")
+    configure_loop()
+    asyncio.run(main.run(settings))
+
+
 @data.command()
 def show(
     folder: Annotated[Path | None, typer.Option("--data", help="Other history.")] = None,
@@ -92,7 +131,7 @@ def show(
 
 
 def _with_progress(
-    history: History, capital: Decimal, first: datetime, last: datetime
+    history: History, policy: PolicySet, capital: Decimal, first: datetime, last: datetime
 ) -> RunResult:
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
@@ -102,9 +141,9 @@ def _with_progress(
         return run_carry(
             history,
             sample_rules(),
-            CarryPolicy(),
-            RiskLimits(),
-            ExecutionPolicy(),
+            policy.carry,
+            policy.limits,
+            policy.execution,
             deposit=capital,
             start=first,
             end=last,

@@ -1,8 +1,12 @@
 """``carry demo`` from outside: the books agree, also when a service dies; targets match replay."""
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,10 +16,14 @@ import pytest
 
 from services.backtest.engine import run_carry
 from services.carry.demo.supervisor import KILLABLE
+from services.carry.embedded import EmbeddedServers
+from services.strategy.replay import replay
 from shared.domain.policy import CarryPolicy, ExecutionPolicy
 from shared.domain.risk import RiskLimits
 from shared.history.files import read_history
 from shared.history.rules import sample_rules
+from shared.store.decisions import read_decision
+from tests.support.servers import connected, made_folder
 
 ROOT = Path(__file__).parents[2]
 START = datetime.fromisoformat("2023-11-11T00:00:00+00:00")
@@ -24,18 +32,30 @@ HOURS = 72
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
-def demo(state: Path, seconds: int, *arguments: str) -> tuple[int, dict[str, Any], str]:
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "services.carry.cli", "demo", "--for", str(seconds),
-            "--state", str(state), "--port", "0", *arguments,
-        ],
+def carry(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "services.carry.cli", *arguments],
         cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if not name.startswith("CARRY_")},
         capture_output=True,
         text=True,
         timeout=200,
         check=False,
-    )  # fmt: skip
+    )
+
+
+@asynccontextmanager
+async def stored(state: Path) -> AsyncIterator[Any]:
+    """Lend the database that a demo left behind."""
+    async with (
+        EmbeddedServers(state / "demo" / "servers", keep=True) as servers,
+        connected(servers.owner_dsn) as connection,
+    ):
+        yield connection
+
+
+def demo(state: Path, seconds: int, *arguments: str) -> tuple[int, dict[str, Any], str]:
+    done = carry("demo", "--for", str(seconds), "--state", str(state), "--port", "0", *arguments)
     lines = done.stdout.strip().splitlines()
     assert lines, done.stderr
     return done.returncode, json.loads(lines[-1]), done.stderr
@@ -50,18 +70,31 @@ def assert_books_agree(line: dict[str, Any]) -> None:
     assert Decimal(line["equity_end"]) - Decimal(line["equity_start"]) == Decimal(line["pnl"])
 
 
+@dataclass(frozen=True)
+class Run:
+    """An undisturbed demo that ended: its last line, the targets it said, where its data is."""
+
+    line: dict[str, Any]
+    targets: list[dict[str, str]]
+    state: Path
+
+
 @pytest.fixture(scope="module")
-def quiet_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[Any], Path]:
-    state = tmp_path_factory.mktemp("demo")
-    code, line, errors = demo(state, 80)
-    assert code == 0, errors
-    return line, json.loads((state / "demo" / "targets.json").read_text()), state
+def quiet_run() -> Iterator[Run]:
+    with made_folder() as state:
+        code, line, errors = demo(state, 80)
+        assert code == 0, errors
+        yield Run(line, json.loads((state / "demo" / "targets.json").read_text()), state)
 
 
-def test_an_undisturbed_demo_trades_and_its_books_agree(
-    quiet_run: tuple[dict[str, Any], list[Any], Path],
-) -> None:
-    line, _, _ = quiet_run
+@pytest.fixture
+def state() -> Iterator[Path]:
+    with made_folder() as folder:
+        yield folder
+
+
+def test_an_undisturbed_demo_trades_and_its_books_agree(quiet_run: Run) -> None:
+    line = quiet_run.line
     assert_books_agree(line)
     assert line["pairs_opened"] >= 3
     assert line["settlements_booked"] >= 20
@@ -69,9 +102,9 @@ def test_an_undisturbed_demo_trades_and_its_books_agree(
 
 
 def test_the_first_72_hours_say_the_same_targets_as_the_back_test_row_for_row(
-    quiet_run: tuple[dict[str, Any], list[Any], Path],
+    quiet_run: Run,
 ) -> None:
-    _, said, _ = quiet_run
+    said = quiet_run.targets
     end = START + timedelta(hours=HOURS)
     live = [
         (row["pair"], Decimal(row["quantity"]), datetime.fromisoformat(row["decided_at"]))
@@ -92,9 +125,72 @@ def test_the_first_72_hours_say_the_same_targets_as_the_back_test_row_for_row(
     assert len(live) >= 3
 
 
+async def test_a_decision_its_order_fill_ledger_rows_and_log_lines_share_one_id(
+    quiet_run: Run,
+) -> None:
+    async with stored(quiet_run.state) as connection:
+        rows = await connection.fetch(
+            """
+            SELECT d.correlation_id, i.pair, count(DISTINCT a.client_order_id) AS orders,
+                   count(DISTINCT f.exec_id) AS fills, count(DISTINCT g.id) AS groups
+            FROM strategy.decision d
+            JOIN strategy.intent i ON i.decision_id = d.id AND i.correlation_id = d.correlation_id
+            JOIN execution.plan p ON p.intent_id = i.id AND p.correlation_id = d.correlation_id
+            JOIN execution.attempt a ON a.plan_id = p.id
+            JOIN execution.fill f ON f.plan_id = p.id
+            JOIN ledger.posting_group g
+                ON g.correlation_id = d.correlation_id AND g.pair = i.pair AND g.kind = 'trade'
+            GROUP BY d.correlation_id, i.pair"""
+        )
+    assert len(rows) == quiet_run.line["pairs_opened"] + quiet_run.line["pairs_closed"]
+    logs = {
+        name: (quiet_run.state / "demo" / "logs" / f"{name}.log").read_text().splitlines()
+        for name in ("strategy", "executor")
+    }
+    for row in rows:
+        # Two legs each, and a group of ledger rows for each row of the venue's log.
+        assert (row["orders"], row["fills"]) == (2, 2)
+        assert row["groups"] >= 2
+        for lines in logs.values():
+            said = [json.loads(line) for line in lines if row["correlation_id"] in line]
+            assert row["pair"] in {line.get("pair") for line in said}
+
+
+async def test_every_kept_decision_comes_out_the_same_again(quiet_run: Run) -> None:
+    async with stored(quiet_run.state) as connection:
+        ids = [r["id"] for r in await connection.fetch("SELECT id FROM strategy.decision")]
+        decisions = [await read_decision(connection, decision_id) for decision_id in ids]
+    assert len(decisions) >= HOURS
+    for decision in decisions:
+        assert decision is not None
+        assert replay(decision).difference is None
+
+
+def test_carry_replay_says_that_a_decision_is_equal(quiet_run: Run) -> None:
+    done = carry("replay", "last", "--state", str(quiet_run.state))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("equal: ")
+    missing = carry("replay", "nothing", "--state", str(quiet_run.state))
+    assert (missing.returncode, missing.stdout.strip()) == (
+        1,
+        "carry replay: there is no decision nothing.",
+    )
+
+
+def test_a_kept_demo_goes_on_where_it_stopped(state: Path) -> None:
+    first_code, first, errors = demo(state, 5)
+    assert first_code == 0, errors
+    second_code, second, errors = demo(state, 8, "--keep")
+    assert second_code == 0, errors
+    assert_books_agree(second)
+    assert second["equity_start"] == first["equity_start"]
+    assert second["fills_booked"] >= first["fills_booked"] >= 2
+    assert second["settlements_booked"] >= 5
+
+
 @pytest.mark.parametrize("service", KILLABLE)
-def test_killing_one_service_changes_nothing_in_the_books(service: str, tmp_path: Path) -> None:
-    code, line, errors = demo(tmp_path, 30, "--kill", service, "--seed", "7")
+def test_killing_one_service_changes_nothing_in_the_books(service: str, state: Path) -> None:
+    code, line, errors = demo(state, 30, "--kill", service, "--seed", "7")
     assert f"kill -9 {service}" in errors
     assert code == 0, errors
     assert_books_agree(line)

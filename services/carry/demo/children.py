@@ -11,6 +11,8 @@ from pathlib import Path
 
 import httpx
 
+from services.carry.embedded.process import bound_to_us
+
 STOP_SECONDS = 10
 RESTART_SECONDS = 0.2
 
@@ -36,11 +38,9 @@ class Child:
     async def start(self) -> None:
         """Start the process; what it prints goes to its log file."""
         with self.log_path.open("ab") as log:
+            command = [sys.executable, "-m", "services.carry.cli", *self.arguments]
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "services.carry.cli",
-                *self.arguments,
+                *bound_to_us(command, signal.SIGTERM),
                 env={**_inherited(), **self.environment},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,

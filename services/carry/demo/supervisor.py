@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import json
+import math
+import os
 import random
 import secrets
 import shutil
@@ -25,11 +27,13 @@ from services.carry.demo.children import Child, NotReadyError, free_port, wait_u
 from services.carry.embedded import EmbeddedServers
 from shared.domain.errors import Misconfigured
 from shared.store.migrate import claim_installation, migrate, set_passwords
+from shared.store.pool import UNAVAILABLE
 
 SERVICES = ("simulator", "collector", "strategy", "executor", "api")
 KILLABLE = ("collector", "strategy", "executor", "api", "redis")
 READY_SECONDS = 60
 QUIET_SECONDS = 30
+SAY_SECONDS = 15
 ACCOUNT = "desk-1"
 DEMO = "demo"
 SERVERS = "servers"
@@ -98,7 +102,6 @@ class Demo:
         self._servers = servers
         self._keys = keys
         self._children = children
-        self._redis_restarts = 0
         self._stop = asyncio.Event()
 
     async def run(self, began: float) -> int:
@@ -116,10 +119,11 @@ class Demo:
             for name in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(name, self._stop.set)
             watchers = [asyncio.create_task(c.supervise()) for c in self._children.values()]
+            watchers.append(asyncio.create_task(self._servers.supervise()))
             if self._options.kill is not None:
                 watchers.append(asyncio.create_task(self._kill_once()))
             try:
-                await self._show(client, pool)
+                await self._show(client, pool, watchers)
                 return await self._close(client, pool)
             finally:
                 for watcher in watchers:
@@ -137,20 +141,30 @@ class Demo:
         (await client.post(f"{simulator.url}/sim/start")).raise_for_status()
         print(f"dashboard: {self._children['api'].url}/", flush=True)  # noqa: T201
 
-    async def _show(self, client: httpx.AsyncClient, pool: asyncpg.Pool) -> None:
-        """Draw the table each second until it is time, or somebody asks, to stop."""
+    async def _show(
+        self, client: httpx.AsyncClient, pool: asyncpg.Pool, watchers: list[asyncio.Task[None]]
+    ) -> None:
+        """Draw the table each second until it is time, or somebody asks, to stop.
+
+        Where no terminal is, a line now and then says how far it is.
+        """
         address = f"{self._children['api'].url}/"
+        began = said = time.monotonic()
+        deadline = began + (self._options.seconds or math.inf)
         with Live(console=console, auto_refresh=False, transient=False) as live:
-            deadline = None
-            if self._options.seconds is not None:
-                deadline = time.monotonic() + self._options.seconds
-            while not self._stop.is_set() and (deadline is None or time.monotonic() < deadline):
-                with contextlib.suppress(httpx.TransportError, asyncpg.PostgresError):
+            while not self._stop.is_set() and time.monotonic() < deadline:
+                for watcher in watchers:
+                    if watcher.done():
+                        watcher.result()
+                with contextlib.suppress(httpx.TransportError, *UNAVAILABLE):
                     venue = await self._simulator_state(client)
                     picture = await table.take(pool, int(venue["venue_ms"]))
                     if console.is_terminal:
                         live.update(table.draw(picture, address), refresh=True)
-                left = 1.0 if deadline is None else min(1.0, max(0.0, deadline - time.monotonic()))
+                    elif time.monotonic() - said >= SAY_SECONDS:
+                        said = time.monotonic()
+                        _step(table.sentence(picture), began)
+                left = min(1.0, max(0.0, deadline - time.monotonic()))
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), left)
 
@@ -163,7 +177,7 @@ class Demo:
         report = await closing.compare(pool, state)
         targets = await closing.read_targets(pool)
         (self._folder / "targets.json").write_text(json.dumps(targets, indent=1) + "\n")
-        undisturbed = self._redis_restarts == 0 and not any(
+        undisturbed = self._servers.restarts == 0 and not any(
             child.restarts for child in self._children.values()
         )
         failures = report.failures(undisturbed=undisturbed)
@@ -180,7 +194,7 @@ class Demo:
             try:
                 state = await self._simulator_state(client)
                 quiet = quiet + 1 if await closing.is_quiet(pool, state) else 0
-            except (httpx.TransportError, asyncpg.PostgresError):
+            except (httpx.TransportError, *UNAVAILABLE):
                 quiet = 0
 
     async def _simulator_state(self, client: httpx.AsyncClient) -> dict[str, Any]:
@@ -196,8 +210,7 @@ class Demo:
         await asyncio.sleep(span * random.Random(self._options.seed).uniform(0.05, 0.7))  # noqa: S311
         console.print(f"carry demo: kill -9 {name}", markup=False)
         if name == "redis":
-            self._redis_restarts += 1
-            await self._servers.restart_redis(kill=True)
+            os.kill(self._servers.redis.pid, signal.SIGKILL)
         elif name is not None:
             self._children[name].kill()
 

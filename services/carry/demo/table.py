@@ -67,14 +67,17 @@ def draw(picture: Picture, address: str) -> RenderableType:
         total = pnl.total
         parts = (total.funding, -total.fees, total.basis, total.net)
         table.add_row("Total", "", "", "", *map(_usdt, parts), style="bold")
+    return Group(Text(f"{address}   Ctrl-C stops", style="dim"), Text(sentence(picture)), table)
+
+
+def sentence(picture: Picture) -> str:
+    """Return how far the run is, on one line."""
     counts = picture.counts
     line = (
         f"{picture.venue_at:%Y-%m-%d %H:%M} at the venue · {counts['decisions']} decisions · "
         f"{counts['fills']} fills · {counts['settlements']} settlements booked"
     )
-    if counts["late"]:
-        line += f" · {counts['late']} instants late"
-    return Group(Text(f"{address}   Ctrl-C stops", style="dim"), Text(line), table)
+    return line + (f" · {counts['late']} instants late" if counts["late"] else "")
 
 
 def _usdt(amount: Decimal) -> str:

@@ -62,6 +62,11 @@ class PostgresServer:
         return self._server.pid
 
     @property
+    def has_ended(self) -> bool:
+        """Whether it ended by itself, or by another's hand."""
+        return self._server.has_ended
+
+    @property
     def owner_dsn(self) -> str:
         """Where the owner of the database connects; holds this run's password."""
         return self._dsn

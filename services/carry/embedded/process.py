@@ -79,8 +79,7 @@ class User:
 
     def command(self, argv: Sequence[str], death: int = signal.SIGTERM) -> list[str]:
         """Return the command line that runs ``argv`` as the user and signals it at our death."""
-        head = [sys.executable, "-I", "-S", "-c", _TRAMPOLINE]
-        return [*head, str(os.getpid()), str(int(death)), str(self.uid), str(self.gid), *argv]
+        return bound_to_us(argv, death, self.uid, self.gid)
 
     def run(self, argv: Sequence[str], text: str = "") -> None:
         """Run a short-lived program to its end.
@@ -94,6 +93,12 @@ class User:
             raise Misconfigured(
                 f"{Path(argv[0]).name} failed: {(done.stderr or done.stdout)[-800:]}"
             )
+
+
+def bound_to_us(argv: Sequence[str], death: int, uid: int = 0, gid: int = 0) -> list[str]:
+    """Return the command line that runs ``argv``, as user ``uid`` unless 0, until our death."""
+    head = [sys.executable, "-I", "-S", "-c", _TRAMPOLINE]
+    return [*head, str(os.getpid()), str(int(death)), str(uid), str(gid), *argv]
 
 
 async def end_previous(pid_file: Path, program: str, how: int, seconds: float = 10.0) -> None:
@@ -129,6 +134,11 @@ class Server:
     def pid(self) -> int:
         """The process id, for a test that kills it; 0 when it does not run."""
         return 0 if self._child is None else self._child.pid
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it ended by itself, or by another's hand."""
+        return self._child is not None and self._child.poll() is not None
 
     def start(self, argv: Sequence[str]) -> None:
         """Start the server in a session of its own, out of reach of the terminal's Ctrl-C."""

@@ -43,6 +43,11 @@ class RedisServer:
         return self._server.pid
 
     @property
+    def has_ended(self) -> bool:
+        """Whether it ended by itself, or by another's hand."""
+        return self._server.has_ended
+
+    @property
     def url(self) -> str:
         """Where to connect; holds this run's password."""
         return f"unix://:{quote(self._password, safe='')}@{self._socket}"

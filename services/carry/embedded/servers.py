@@ -1,5 +1,6 @@
 """Both servers of an installation without Docker, with passwords made for this run."""
 
+import asyncio
 import contextlib
 import fcntl
 import hashlib
@@ -21,6 +22,7 @@ from services.carry.embedded.redis import RedisServer
 from shared.domain.errors import Misconfigured
 from shared.store.migrate import role_dsn
 
+SUPERVISE_SECONDS: Final = 0.2
 SOCKET_FOLDER: Final = "carry-"
 SOCKET_PATH_MAX: Final = 100
 LONGEST_SOCKET_NAME: Final = len("/.s.PGSQL.5432.lock")
@@ -49,6 +51,7 @@ class EmbeddedServers:
         self._postgres: PostgresServer | None = None
         self._redis: RedisServer | None = None
         self._passwords: dict[str, str] = {}
+        self.restarts = 0
         self.state = self._wanted
 
     @property
@@ -87,6 +90,21 @@ class EmbeddedServers:
     async def restart_redis(self, *, kill: bool = True, wipe: bool = False) -> None:
         """End Redis, with ``kill`` as a crash would, and start it again, with ``wipe`` empty."""
         await self.redis.restart(kill=kill, wipe=wipe)
+
+    async def supervise(self) -> None:
+        """Start a server again whenever it has ended without being told to, for ever."""
+        servers = ((self.postgres, OWNER), (self.redis, "redis"))
+        while True:
+            await asyncio.sleep(SUPERVISE_SECONDS)
+            for server, name in servers:
+                if not server.has_ended:
+                    continue
+                log.warning("embedded_server_ended", server=name, pid=server.pid)
+                self.restarts += 1
+                try:
+                    await server.start(self._passwords[name])
+                except Misconfigured as error:  # its remains may still be ending: try again
+                    log.warning("embedded_server_not_up", server=name, detail=str(error))
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -1,5 +1,6 @@
 """The embedded servers: quick, private, kept or not, and gone when their parent is."""
 
+import asyncio
 import importlib.util
 import os
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 import asyncpg
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from services.carry.embedded import EmbeddedServers
 from services.carry.embedded.postgres import _reachable
@@ -259,3 +261,36 @@ async def test_root_starts_them_as_somebody_else(state: Path) -> None:
     async with EmbeddedServers(state, keep=False) as servers:
         owners = {uid_of(pid) for pid in servers.pids.values()}
     assert 0 not in owners
+
+
+@pytest.mark.parametrize("server", ["redis", "postgres"])
+async def test_a_server_that_was_killed_is_started_again_with_what_it_held(
+    state: Path, server: str
+) -> None:
+    async with EmbeddedServers(state, keep=True) as servers, asyncio.timeout(60):
+        await run_from(servers.owner_dsn, "CREATE TABLE held AS SELECT 7 AS seven")
+        watching = asyncio.create_task(servers.supervise())
+        os.kill(servers.pids[server], signal.SIGKILL)
+        while not servers.restarts or not await both_answer(servers):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        assert await run_from(servers.owner_dsn, "SELECT seven FROM held") == 7
+        watching.cancel()
+
+
+async def both_answer(servers: EmbeddedServers) -> bool:
+    try:
+        await run_from(servers.owner_dsn, "SELECT 1")
+        async with open_redis(servers.redis_url) as client:
+            return bool(await client.ping())
+    except (OSError, RedisError, asyncpg.PostgresError):
+        return False
+
+
+async def test_a_fresh_start_forgets_and_the_end_keeps(state: Path) -> None:
+    async with EmbeddedServers(state, keep=True, fresh=True) as servers:
+        await run_from(servers.owner_dsn, "CREATE TABLE held AS SELECT 7 AS seven")
+    async with EmbeddedServers(state, keep=True) as servers:
+        assert await run_from(servers.owner_dsn, "SELECT seven FROM held") == 7
+    async with EmbeddedServers(state, keep=True, fresh=True) as servers:
+        with pytest.raises(asyncpg.UndefinedTableError):
+            await run_from(servers.owner_dsn, "SELECT seven FROM held")
