@@ -5,13 +5,13 @@ SHELL := /bin/bash
 BIN := .venv/bin
 ARGS ?= run
 FAST := not slow and not compose
-DEMO := $(if $(FOR),--for $(FOR)) $(if $(filter-out 0,$(KEEP)),--keep) $(if $(SEED),--seed $(SEED))
+DEMO := $(if $(FOR),--for $(FOR)) $(if $(filter-out 0,$(KEEP)),--keep) $(if $(KILL),--kill $(KILL)) $(if $(SEED),--seed $(SEED))
 
 .PHONY: help demo test check nightly backtest bench up down logs client dashboard format lock
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
 
-demo: ## Trade recorded history here, without Docker: make demo [FOR=60] [KEEP=1] [SEED=7]
+demo: ## Trade recorded history here, without Docker: make demo [FOR=60] [KEEP=1] [KILL=executor SEED=7]
 	@deploy/prepare demo
 	@exec $(BIN)/carry demo $(DEMO)
 

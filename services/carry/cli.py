@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from services.backtest.cli import backtest, data
-from shared.domain.errors import Misconfigured
+from shared.domain.errors import Misconfigured, Transient
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,12 +27,15 @@ app.add_typer(db, name="db")
 
 
 def main() -> None:
-    """Run the command line; a wrong setting is one sentence and exit code 2."""
+    """Run the command line; a wrong setting is one sentence and exit code 2.
+
+    What another try may mend (a database that is not up yet) is one sentence and exit code 1.
+    """
     try:
         app()
-    except Misconfigured as error:
+    except (Misconfigured, Transient) as error:
         Console(stderr=True, highlight=False).print(f"carry: {error}", markup=False, soft_wrap=True)
-        sys.exit(2)
+        sys.exit(2 if isinstance(error, Misconfigured) else 1)
 
 
 @app.command()

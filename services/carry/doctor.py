@@ -27,7 +27,7 @@ class Finding:
 
 def examine() -> int:
     """Print one line per thing and return 1 when something needed is missing."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     findings = list(_findings())
     for finding in findings:
         state = "ok" if not finding.remedy else ("missing" if finding.needed else "optional")

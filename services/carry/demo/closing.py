@@ -42,6 +42,11 @@ READ_UNFINISHED = """
             WHERE NOT EXISTS (SELECT 1 FROM execution.plan p WHERE p.intent_id = i.id))
          + (SELECT count(*) FROM execution.attempt
             WHERE state NOT IN ('filled', 'cancelled', 'rejected', 'absent')) AS unfinished"""
+READ_QUOTES = """
+    SELECT category, symbol, (bid + ask) / 2 AS middle, mark, venue_at FROM market.quote_latest"""
+READ_DECIDED = """
+    SELECT greatest((SELECT max(decided_at) FROM strategy.decision),
+                    (SELECT max(venue_at) FROM strategy.late_instant))"""
 READ_BOOKED = "SELECT count(*) FROM ledger.posting_group WHERE kind <> 'opening'"
 
 
@@ -119,11 +124,26 @@ class Report:
 
 
 async def is_quiet(pool: Pool, state: Mapping[str, Any]) -> bool:
-    """Return whether nothing is in flight and the ledger has read the venue's log to its end."""
+    """Return whether everything that the venue said has been taken in and acted upon.
+
+    That is: its newest prices are stored and decided upon, no plan or order is in flight, and the
+    ledger has read the venue's log to its end.
+    """
     async with pool.acquire() as connection:
         unfinished = await connection.fetchval(READ_UNFINISHED)
         booked = await connection.fetchval(READ_BOOKED)
-    return bool(unfinished == 0 and booked == state["counts"]["log"] - len(state["deposits"]))
+        quotes = await connection.fetch(READ_QUOTES)
+        decided_at = await connection.fetchval(READ_DECIDED)
+    spot = {r["symbol"]: r["middle"] for r in quotes if r["category"] == "spot"}
+    mark = {r["symbol"]: r["mark"] for r in quotes if r["category"] == "linear"}
+    newest = max((r["venue_at"] for r in quotes), default=None)
+    return bool(
+        unfinished == 0
+        and booked == state["counts"]["log"] - len(state["deposits"])
+        and spot == _decimals(state["prices"]["spot"])
+        and mark == _decimals(state["prices"]["mark"])
+        and (newest is None or (decided_at is not None and decided_at >= newest))
+    )
 
 
 async def compare(pool: Pool, state: Mapping[str, Any]) -> Report:
@@ -141,7 +161,7 @@ async def compare(pool: Pool, state: Mapping[str, Any]) -> Report:
         ]
         positions = await connection.fetch(READ_POSITIONS)
         unfinished = await connection.fetchval(READ_UNFINISHED)
-    venue_wallet = {a: Decimal(b) for a, b in state["wallet"].items()}
+    venue_wallet = _decimals(state["wallet"])
     venue_sizes = {s: Decimal(p["size"]) for s, p in state["positions"].items()}
     coins = sorted({*wallet, *venue_wallet})
     booked = {r["pair"]: r["perp_quantity"] for r in positions}
@@ -175,6 +195,10 @@ async def read_targets(pool: Pool) -> list[dict[str, str]]:
             }
             for r in await connection.fetch(READ_TARGETS)
         ]
+
+
+def _decimals(texts: Mapping[str, str]) -> dict[str, Decimal]:
+    return {name: Decimal(text) for name, text in texts.items()}
 
 
 async def _amounts(connection: Connection, query: str, *values: str) -> dict[str, Decimal]:
