@@ -205,7 +205,7 @@ class _Run:
 
     def _quote(self, name: str, bar: Bar, at_ms: int, instant: datetime) -> None:
         self._venue.set_mark(name, bar.mark, bar.spot)
-        prices = PerpPrices(bar.mark, bar.spot, None, self._next_funding(name, at_ms))
+        prices = PerpPrices(bar.mark, bar.spot, None, *self._next_funding(name, at_ms))
         for category, close in ((Category.SPOT, bar.spot), (Category.LINEAR, bar.perp)):
             product = self._products[category.value, name]
             bids, asks = book_around(
@@ -217,17 +217,22 @@ class _Run:
                 category, name, quote, prices if category is Category.LINEAR else None
             )
 
-    def _next_funding(self, name: str, at_ms: int) -> datetime | None:
-        """Return when the venue says it settles next: the schedule is public, the rate is not."""
+    def _next_funding(self, name: str, at_ms: int) -> tuple[datetime | None, timedelta | None]:
+        """Return when the venue says it settles next, and the interval that ends then.
+
+        The schedule is public, the rate is not.
+        """
         stamps = self._stamps[name]
         place = bisect_right(stamps, at_ms)
-        if place < len(stamps):
-            return _instant(stamps[place])
         if not stamps:
-            return None
-        last = self._history.symbols[name].settlements[-1]
-        interval = last.interval_hours * HOUR_MS
-        return _instant(last.at_ms + ((at_ms - last.at_ms) // interval + 1) * interval)
+            return None, None
+        settled = self._history.symbols[name].settlements[min(place, len(stamps) - 1)]
+        hours = timedelta(hours=settled.interval_hours)
+        if place < len(stamps):
+            return _instant(stamps[place]), hours
+        interval = settled.interval_hours * HOUR_MS
+        passed = (at_ms - settled.at_ms) // interval
+        return _instant(settled.at_ms + (passed + 1) * interval), hours
 
     def _decide(self, instant: datetime) -> None:
         market = self._view.snapshot(instant)

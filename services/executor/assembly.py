@@ -94,7 +94,9 @@ def assemble(
         history_start=history_start,
         safe_mode=safe_mode,
     )
-    equity = EquityRecorder(bookkeeper, journal=journal, market=market, clock=clock)
+    equity = EquityRecorder(
+        bookkeeper, journal=journal, market=market, clock=clock, metrics=metrics
+    )
     loops = (
         lease.keep,
         executor.listen,

@@ -10,6 +10,7 @@ import structlog
 from services.executor.bookkeeper import Bookkeeper
 from services.executor.journal import Journal
 from services.executor.market import Market
+from services.executor.metrics import ExecutorMetrics
 from shared.domain.errors import Malformed, Transient
 from shared.domain.instrument import Pair
 from shared.domain.money import ONE, ZERO
@@ -35,9 +36,16 @@ class EquityRecorder:
     """Stores one row per instant that all books have reached."""
 
     def __init__(
-        self, bookkeeper: Bookkeeper, *, journal: Journal, market: Market, clock: Clock
+        self,
+        bookkeeper: Bookkeeper,
+        *,
+        journal: Journal,
+        market: Market,
+        clock: Clock,
+        metrics: ExecutorMetrics,
     ) -> None:
         self._bookkeeper = bookkeeper
+        self._metrics = metrics
         self._journal = journal
         self._market = market
         self._clock = clock
@@ -68,6 +76,7 @@ class EquityRecorder:
         async with self._journal.transaction() as connection:
             await insert_equity(connection, instant, equity, pnl, self._clock.now())
         self._last = instant
+        self._metrics.worth(equity, pnl)
 
 
 def appraised(

@@ -62,8 +62,13 @@ class Market:
             quote = Quote(
                 message.bid, message.bid_size, message.ask, message.ask_size, message.venue_at
             )
+            hours = message.funding_interval_hours
             prices = PerpPrices(
-                message.mark, message.index, message.predicted_rate, message.next_funding_at
+                message.mark,
+                message.index,
+                message.predicted_rate,
+                message.next_funding_at,
+                None if hours is None else timedelta(seconds=int(hours * 3600)),
             )
             self._view.quoted(Category(message.category), message.symbol, quote, prices)
             self._heard[message.category, message.symbol] = self._clock.monotonic()
@@ -93,6 +98,7 @@ class Market:
                     market.index_price,
                     market.predicted_rate,
                     market.next_funding_at,
+                    market.funding_interval,
                 )
                 self._view.quoted(Category.LINEAR, market.pair.perp.symbol, market.perp, prices)
             self.settled(market.settlements)

@@ -1,7 +1,9 @@
 """What the executor counts and measures."""
 
+from decimal import Decimal
 from typing import Final
 
+from shared.store.ledger import PairPnl
 from shared.telemetry.metrics import Metrics
 
 ALARMS: Final = (
@@ -20,6 +22,13 @@ ALARMS: Final = (
 )
 OUTCOMES: Final = ("hedged", "flat", "refused", "broken")
 ENDS: Final = ("filled", "cancelled", "rejected", "absent")
+WORTH: Final = {
+    "equity": "worth",
+    "net": "profit since the start",
+    "funding": "funding received",
+    "fees": "fees paid",
+    "basis": "gain from spot and perpetual prices against each other",
+}
 UNHEDGED_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 20.0, 30.0, 60.0)
 
 
@@ -42,4 +51,14 @@ class ExecutorMetrics:
             "ledger_read_seconds", "One reading of the transaction log"
         )
         self.in_doubt = registry.gauge("orders_in_doubt_count", "Orders whose outcome is unknown")
+        self._worth = {
+            part: registry.gauge(f"{part}_usdt", f"The account's {said}, at the newest instant")
+            for part, said in WORTH.items()
+        }
         self.armed = registry.gauge("armed_count", "One when orders may be sent")
+
+    def worth(self, equity: Decimal, pnl: PairPnl) -> None:
+        """Show what the account is worth and what made it so; fees positive when paid."""
+        shown = (equity, pnl.net, pnl.funding, pnl.fees, pnl.basis)
+        for gauge, amount in zip(self._worth.values(), shown, strict=True):
+            gauge.set(float(amount))

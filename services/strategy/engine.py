@@ -116,8 +116,13 @@ class Engine:
     async def quoted(self, quotes: Sequence[QuoteUpdated]) -> None:
         """Take quotes in, and decide when they complete an instant."""
         for message in quotes:
+            hours = message.funding_interval_hours
             prices = PerpPrices(
-                message.mark, message.index, message.predicted_rate, message.next_funding_at
+                message.mark,
+                message.index,
+                message.predicted_rate,
+                message.next_funding_at,
+                None if hours is None else timedelta(seconds=int(hours * 3600)),
             )
             quote = Quote(
                 message.bid, message.bid_size, message.ask, message.ask_size, message.venue_at

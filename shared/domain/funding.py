@@ -46,16 +46,20 @@ def settlements_within(duration: timedelta, interval: timedelta) -> int:
 
 
 def is_complete(
-    settlements: Sequence[FundingSettlement], next_funding_at: datetime, instant: datetime
+    settlements: Sequence[FundingSettlement],
+    next_funding_at: datetime,
+    interval: timedelta | None,
+    instant: datetime,
 ) -> bool:
     """Return whether the settlement before ``next_funding_at`` is known, as of ``instant``.
 
-    The newest settlement must end one interval before the next one, and none may be missing.
+    ``interval`` is the one now running: venues shorten and lengthen it, so the newest settlement's
+    own may be another. None when the venue does not say; then the newest settlement's counts.
     """
     if not settlements or instant >= next_funding_at:
         return False
     newest = settlements[-1]
-    return newest.settled_at + newest.interval >= next_funding_at
+    return newest.settled_at + (interval or newest.interval) >= next_funding_at
 
 
 def _hours(interval: timedelta) -> Decimal:

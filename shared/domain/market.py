@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from shared.domain.funding import FundingSettlement
@@ -47,6 +47,7 @@ class PairMarket:
     index_price: Decimal | None
     predicted_rate: Decimal | None
     next_funding_at: datetime | None
+    funding_interval: timedelta | None
     settlements: tuple[FundingSettlement, ...]
 
     @property

@@ -47,7 +47,7 @@ def exclusion(market: PairMarket, policy: CarryPolicy, instant: datetime) -> Rea
     if basis is None or abs(basis) > policy.basis_limit:
         return Reason.IDENTITY_DOUBTFUL
     if market.next_funding_at is None or not is_complete(
-        market.settlements, market.next_funding_at, instant
+        market.settlements, market.next_funding_at, market.funding_interval, instant
     ):
         return Reason.FUNDING_MISSING
     if len(market.settlements) < policy.forecast_settlements:

@@ -18,6 +18,7 @@ class PerpPrices:
     index_price: Decimal | None
     predicted_rate: Decimal | None
     next_funding_at: datetime | None
+    funding_interval: timedelta | None
 
 
 class MarketView:
@@ -29,7 +30,8 @@ class MarketView:
     def __init__(self, pairs: Iterable[Pair], keep: int) -> None:
         self._keep = keep
         self._markets = {
-            pair.name: PairMarket(pair, None, None, None, None, None, None, ()) for pair in pairs
+            pair.name: PairMarket(pair, None, None, None, None, None, None, None, ())
+            for pair in pairs
         }
 
     @property
@@ -80,7 +82,9 @@ class MarketView:
         """Return whether each pair's settlement due by ``instant`` is known."""
         return all(
             market.next_funding_at is not None
-            and is_complete(market.settlements, market.next_funding_at, instant)
+            and is_complete(
+                market.settlements, market.next_funding_at, market.funding_interval, instant
+            )
             for market in self._markets.values()
         )
 
@@ -98,4 +102,5 @@ def _with_prices(market: PairMarket, prices: PerpPrices | None) -> PairMarket:
         index_price=prices.index_price,
         predicted_rate=prices.predicted_rate,
         next_funding_at=prices.next_funding_at,
+        funding_interval=prices.funding_interval,
     )

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
+from services.collector.meters import Meters
+from services.executor.metrics import ExecutorMetrics
 from shared.config.keys import ELSEWHERE, PORTS, Keys
+from shared.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -67,6 +70,21 @@ def test_a_service_is_probed_where_it_listens(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"][-2] == str(PORTS[name])
     scraped = (ROOT / "deploy/prometheus/prometheus.yml").read_text()
     assert f'"{name}:{PORTS[name]}"' in scraped
+
+
+def test_every_metric_on_the_board_is_one_that_a_service_shows() -> None:
+    text = (ROOT / "deploy/grafana/dashboards/carrydesk.json").read_text()
+    used = set(re.findall(r"carry_[a-z_]+", text))
+    collector, executor = Metrics("collector"), ExecutorMetrics().registry
+    Meters(collector)
+    shown = {
+        sample.name
+        for metrics in (collector, executor)
+        for family in metrics.registry.collect()
+        for sample in family.samples
+    }
+    assert len(used) >= 10
+    assert used - shown == set()
 
 
 def test_every_public_image_is_a_variable_with_a_pinned_default() -> None:

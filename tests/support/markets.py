@@ -66,6 +66,7 @@ def market(base: str = "BTC", *, rate: str = "0.0003", **changes: object) -> Pai
         "index_price": Decimal(10000),
         "predicted_rate": Decimal(rate),
         "next_funding_at": MIDNIGHT + EIGHT_HOURS,
+        "funding_interval": EIGHT_HOURS,
         "settlements": settlements(of.name, [rate] * 21),
     }
     return PairMarket(**{**values, **changes})  # type: ignore[arg-type]

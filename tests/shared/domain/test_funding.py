@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.funding import expected_rate, funding_payment, settlements_within
+from shared.domain.funding import (
+    expected_rate,
+    funding_payment,
+    is_complete,
+    settlements_within,
+)
 from tests.support.markets import EIGHT_HOURS, MIDNIGHT, settlements
 
 AMOUNTS = st.decimals(min_value=-10_000, max_value=10_000, places=3)
@@ -46,3 +51,39 @@ def test_rates_of_another_interval_count_hour_for_hour() -> None:
 
 def test_a_hold_meets_only_whole_settlements() -> None:
     assert settlements_within(timedelta(hours=23), EIGHT_HOURS) == 2
+
+
+TWO_HOURS = timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    ("own", "last_hour", "next_hour", "running", "complete"),
+    [
+        (EIGHT_HOURS, 0, 8, EIGHT_HOURS, True),
+        (EIGHT_HOURS, 0, 16, EIGHT_HOURS, False),
+        # Shortened from eight hours to two: what settled two hours before the next must be known.
+        (EIGHT_HOURS, 8, 10, TWO_HOURS, True),
+        (EIGHT_HOURS, 8, 12, TWO_HOURS, False),
+        # Lengthened from two hours to eight: nothing settles in between.
+        (TWO_HOURS, 14, 16, TWO_HOURS, True),
+        (TWO_HOURS, 16, 24, EIGHT_HOURS, True),
+        (TWO_HOURS, 14, 24, EIGHT_HOURS, False),
+        # The venue does not say: the newest settlement's own interval.
+        (EIGHT_HOURS, 0, 8, None, True),
+        (EIGHT_HOURS, 0, 16, None, False),
+    ],
+)
+def test_the_settlement_before_the_next_must_be_known_by_the_interval_now_running(
+    own: timedelta, last_hour: int, next_hour: int, running: timedelta | None, complete: bool
+) -> None:
+    last_at = MIDNIGHT + timedelta(hours=last_hour)
+    known = settlements("SOLUSDT", ["0.0001"], last_at=last_at, interval=own)
+    next_at = MIDNIGHT + timedelta(hours=next_hour)
+    assert is_complete(known, next_at, running, next_at - timedelta(hours=1)) is complete
+
+
+def test_nothing_is_complete_once_the_next_settlement_is_due() -> None:
+    known = settlements("SOLUSDT", ["0.0001"], last_at=MIDNIGHT)
+    next_at = MIDNIGHT + EIGHT_HOURS
+    assert not is_complete(known, next_at, EIGHT_HOURS, next_at)
+    assert not is_complete((), next_at, EIGHT_HOURS, MIDNIGHT)

@@ -8,7 +8,9 @@ from shared.domain.view import MarketView, PerpPrices
 from tests.support.markets import EIGHT_HOURS, INSTANT, MIDNIGHT, pair, quote, settlements
 
 MINUTE = timedelta(minutes=1)
-PRICES = PerpPrices(Decimal(10000), Decimal(10000), Decimal("0.0001"), MIDNIGHT + EIGHT_HOURS)
+PRICES = PerpPrices(
+    Decimal(10000), Decimal(10000), Decimal("0.0001"), MIDNIGHT + EIGHT_HOURS, EIGHT_HOURS
+)
 
 
 def test_an_instant_is_reached_when_the_slowest_of_all_books_has_reached_it() -> None:
@@ -55,7 +57,7 @@ def test_an_instant_after_a_settlement_waits_until_its_rate_is_known() -> None:
     view.quoted(Category.SPOT, "BTCUSDT", quote("1", "2"))
     view.quoted(Category.LINEAR, "BTCUSDT", quote("1", "2"), PRICES)
     assert view.funding_is_complete(INSTANT)
-    later = PerpPrices(Decimal(1), Decimal(1), None, MIDNIGHT + 2 * EIGHT_HOURS)
+    later = PerpPrices(Decimal(1), Decimal(1), None, MIDNIGHT + 2 * EIGHT_HOURS, EIGHT_HOURS)
     at = MIDNIGHT + EIGHT_HOURS + MINUTE
     view.quoted(Category.LINEAR, "BTCUSDT", quote("1", "2", at=at), later)
     assert not view.funding_is_complete(at)
