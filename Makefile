@@ -4,20 +4,20 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 ARGS ?= run
-FAST := not slow and not compose
-DEMO := $(if $(FOR),--for $(FOR)) $(if $(filter-out 0,$(KEEP)),--keep) $(if $(KILL),--kill $(KILL)) $(if $(SEED),--seed $(SEED))
+FAST := not slow and not compose and not nightly
+DEMO := $(if $(FOR),--for $(FOR)) $(if $(filter-out 0,$(KEEP)),--keep) $(if $(START),--start $(START)) $(if $(KILL),--kill $(KILL)) $(if $(SEED),--seed $(SEED))
 
 .PHONY: help demo test check nightly backtest bench up down logs client dashboard format lock
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
 
-demo: ## Trade recorded history here, without Docker: make demo [FOR=60] [KEEP=1] [KILL=executor SEED=7]
+demo: ## Trade recorded history here, without Docker: make demo [FOR=60] [KEEP=1] [START=2022-11-07T00:00Z] [KILL=executor SEED=7]
 	@deploy/prepare demo
 	@exec $(BIN)/carry demo $(DEMO)
 
 test: ## Everything that needs no container
 	@deploy/prepare dev
-	$(BIN)/pytest -q -m "not compose" tests
+	$(BIN)/pytest -q -m "not compose and not nightly" tests
 	@deploy/dashboard-tests
 
 check: client ## Format, lint, types, fast tests, generated client unchanged
@@ -26,7 +26,8 @@ check: client ## Format, lint, types, fast tests, generated client unchanged
 	$(BIN)/mypy
 	$(BIN)/pytest -q -m "$(FAST)" tests/architecture tests/shared
 
-nightly: test ## What `make test` does, then every back-test hour of the sample
+nightly: test ## What `make test` does, then what takes minutes, then every hour of the sample
+	$(BIN)/pytest -q -m nightly tests
 	$(BIN)/carry backtest run --report reports/nightly.html
 
 client: ## Refuse when the API and the dashboard's generated types differ

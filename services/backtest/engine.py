@@ -205,7 +205,7 @@ class _Run:
 
     def _quote(self, name: str, bar: Bar, at_ms: int, instant: datetime) -> None:
         self._venue.set_mark(name, bar.mark, bar.spot)
-        prices = PerpPrices(bar.mark, bar.spot, None, *self._next_funding(name, at_ms))
+        prices = PerpPrices(bar.mark, bar.spot, None, *self._next_funding(name, at_ms), instant)
         for category, close in ((Category.SPOT, bar.spot), (Category.LINEAR, bar.perp)):
             product = self._products[category.value, name]
             bids, asks = book_around(

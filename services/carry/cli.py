@@ -48,6 +48,9 @@ def demo(
         str | None, typer.Option(help="End this service as kill -9 does, once, part of the way.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Draws the moment of --kill.")] = 0,
+    start: Annotated[
+        str | None, typer.Option(help="Replay from this hour on, ISO, UTC: 2022-11-07T00:00Z.")
+    ] = None,
     port: Annotated[int, typer.Option(help="Where the dashboard is served.")] = 8080,
     state: Annotated[Path, typer.Option(help="Where the run keeps its data.")] = Path(".state"),
 ) -> None:
@@ -55,7 +58,13 @@ def demo(
     from services.carry.demo.supervisor import DemoOptions, run_demo
 
     options = DemoOptions(
-        seconds=seconds, keep=keep, kill=kill, seed=seed, port=port, state=state.resolve()
+        seconds=seconds,
+        keep=keep,
+        kill=kill,
+        seed=seed,
+        port=port,
+        state=state.resolve(),
+        start=start,
     )
     sys.exit(_run(run_demo(options)))
 

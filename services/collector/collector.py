@@ -146,6 +146,7 @@ def _message(quote: FeedQuote, now: datetime) -> QuoteUpdated:
         predicted_rate=quote.predicted_rate,
         next_funding_at=quote.next_funding_at,
         funding_interval_hours=quote.funding_interval_hours,
+        ticker_at=quote.ticker_at,
     )
 
 

@@ -14,7 +14,7 @@ from shared.bus.messages import FundingSettled
 from shared.bus.outbox import enqueue
 from shared.bus.streams import MARKET_FUNDING
 from shared.domain.errors import Transient
-from shared.domain.funding import FundingSettlement
+from shared.domain.funding import FundingSettlement, newest_passed
 from shared.exchange.ports import FeedQuote, MarketFeed
 from shared.runtime.clock import Clock
 from shared.runtime.retry import retry_transient
@@ -94,7 +94,9 @@ class FundingRecorder:
             if next_at is None or (before is not None and next_at <= before):
                 continue
             self._next[quote.symbol] = next_at
-            due_at = _newest_due(before, next_at, quote.funding_interval_hours)
+            hours = quote.funding_interval_hours
+            interval = None if hours is None else timedelta(seconds=int(hours * 3600))
+            due_at = newest_passed(before, next_at, interval, quote.ticker_at or quote.venue_at)
             if due_at is not None:
                 self._wanted[quote.symbol] = (due_at, self._clock.monotonic())
                 self._rung.set()
@@ -191,20 +193,6 @@ class FundingRecorder:
 
 
 Settled = Sequence[FundingSettlement]
-
-
-def _newest_due(
-    before: datetime | None, next_at: datetime, interval_hours: Decimal | None
-) -> datetime | None:
-    """Return when the settlement before ``next_at`` was.
-
-    It was announced as the next one until now. Where that is not known, or several have passed
-    unseen, it lies the ticker's interval back; the interval alone would lag behind a change of it.
-    """
-    if interval_hours is None:
-        return before
-    by_interval = next_at - timedelta(seconds=int(interval_hours * 3600))
-    return by_interval if before is None else max(before, by_interval)
 
 
 def _message(settlement: FundingSettlement, now: datetime) -> FundingSettled:

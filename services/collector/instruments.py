@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from statistics import median
 from typing import Final
 
 import structlog
@@ -28,7 +29,7 @@ from shared.store.pool import WritePool
 
 RATIO_MIN: Final = Decimal("0.9")
 RATIO_MAX: Final = Decimal("1.1")
-LOOK_BACK: Final = timedelta(hours=6)
+LOOK_BACK: Final = timedelta(days=7)
 GONE: Final = "Gone"
 """Status of a product that the venue no longer lists as trading."""
 
@@ -59,8 +60,8 @@ class InstrumentRecorder:
     async def prove(self, symbols: Sequence[str], venue_at: datetime) -> list[str]:
         """Store the pairs among ``symbols`` whose two prices agree, and return them.
 
-        The prices are the closes of the newest hour that both have: enough to tell two assets
-        apart, and known before anything is quoted.
+        The prices are hourly closes of the last week, and half of the hours must agree: enough to
+        tell two assets apart also while one of them falls apart.
         """
         async with self._pool.acquire() as connection:
             known = {(i.category, i.symbol): i for i in await read_instruments(connection)}
@@ -92,7 +93,7 @@ class InstrumentRecorder:
     async def _price_ratio(
         self, spot: Instrument, perp: Instrument, venue_at: datetime
     ) -> Decimal | None:
-        """Return perpetual over spot at the newest common close; None when there is none."""
+        """Return the median of perpetual over spot at common closes; None when there is none."""
         start = venue_at - LOOK_BACK
         spot_bars, perp_bars = await asyncio.gather(
             *(
@@ -101,8 +102,8 @@ class InstrumentRecorder:
             )
         )
         closes = {bar[0]: bar[4] for bar in spot_bars}
-        common = [(bar[4], closes[bar[0]]) for bar in perp_bars if bar[0] in closes]
-        return ratio(*common[-1]) if common else None
+        common = [ratio(bar[4], closes[bar[0]]) for bar in perp_bars if bar[0] in closes]
+        return median(common) if common else None
 
     async def _store(self, category: Category, fetched: Sequence[Instrument]) -> int:
         now = self._clock.now()

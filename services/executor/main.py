@@ -33,7 +33,7 @@ from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.service import run_until_stopped
 from shared.store.funding import read_recent_settlements
 from shared.store.heartbeat import beat
-from shared.store.instruments import read_pairs
+from shared.store.instruments import read_pairs, wait_for_pairs
 from shared.store.migrate import check_durability, check_schema, claim_installation
 from shared.store.pool import UNAVAILABLE as STORE_UNAVAILABLE
 from shared.store.pool import WritePool, open_pool
@@ -44,7 +44,6 @@ from shared.telemetry.logging import configure_logging
 SERVICE: Final = "executor"
 POOL_MAX: Final = 12
 BEAT_SECONDS: Final = 1.0
-PAIRS_SECONDS: Final = 0.2
 SETTLEMENTS_KEPT: Final = 3
 INSTRUMENTS_EVERY: Final = 60
 SILENCE_SECONDS: Final = 1.5
@@ -262,14 +261,10 @@ async def _epoch(pool: WritePool, settings: Settings, clock: Clock) -> int:
 
 
 async def _market(pool: WritePool, settings: Settings, clock: Clock) -> Market:
-    """Return the market once the collector has proven every pair, with the newest quotes known."""
-    pairs: Sequence[Pair] = ()
-    while len(pairs) < len(settings.symbols):
-        async with pool.acquire() as connection:
-            pairs = await read_pairs(connection, settings.symbols)
-            latest = await read_latest_quotes(connection, settings.symbols)
-        if len(pairs) < len(settings.symbols):
-            await clock.sleep(PAIRS_SECONDS)
+    """Return the market once the collector has proven the pairs, with the newest quotes known."""
+    pairs = await wait_for_pairs(pool, settings.symbols, clock.sleep)
+    async with pool.acquire() as connection:
+        latest = await read_latest_quotes(connection, [pair.name for pair in pairs])
     market = Market(pairs, clock, _freshness(settings))
     market.quoted([QuoteUpdated(**asdict(row)) for row in latest])
     return market

@@ -69,6 +69,7 @@ class Market:
                 message.predicted_rate,
                 message.next_funding_at,
                 None if hours is None else timedelta(seconds=int(hours * 3600)),
+                message.ticker_at or message.venue_at,
             )
             self._view.quoted(Category(message.category), message.symbol, quote, prices)
             self._heard[message.category, message.symbol] = self._clock.monotonic()
@@ -99,6 +100,7 @@ class Market:
                     market.predicted_rate,
                     market.next_funding_at,
                     market.funding_interval,
+                    market.perp.venue_at,
                 )
                 self._view.quoted(Category.LINEAR, market.pair.perp.symbol, market.perp, prices)
             self.settled(market.settlements)

@@ -174,10 +174,14 @@ class Desk:
         for symbol in self.market.symbols:
             settled = self.market.due_settlement(symbol, due.hour_ms)
             bar = self.market.bar(symbol, due.hour_ms)
-            if settled is not None and bar is not None:
-                self.exchange.set_mark(symbol, bar.mark, bar.spot)
-                if self.exchange.settle(symbol, settled.rate) is not None:
-                    self.settlements += 1
+            if settled is None or bar is None:
+                continue
+            standing = self.exchange.marks[symbol], self.exchange.indexes[symbol]
+            self.exchange.set_mark(symbol, bar.mark, bar.spot)
+            if self.exchange.settle(symbol, settled.rate) is not None:
+                self.settlements += 1
+            # Nobody has been shown the hour's prices yet: the account stays valued at the old ones.
+            self.exchange.set_mark(symbol, *standing)
 
     def _move(self, due: Due) -> None:
         for symbol in self.market.symbols:

@@ -17,13 +17,12 @@ from shared.bus.redis import UNAVAILABLE as REDIS_UNAVAILABLE
 from shared.bus.redis import open_redis
 from shared.bus.streams import EXECUTION_EVENTS, MARKET_FUNDING, STRATEGY_INTENTS
 from shared.config.settings import Settings
-from shared.domain.instrument import Pair
 from shared.domain.view import MarketView
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.service import run_until_stopped
 from shared.store.funding import read_recent_settlements
 from shared.store.heartbeat import beat
-from shared.store.instruments import read_pairs
+from shared.store.instruments import wait_for_pairs
 from shared.store.migrate import check_schema, claim_installation
 from shared.store.pool import UNAVAILABLE as STORE_UNAVAILABLE
 from shared.store.pool import WritePool, open_pool
@@ -33,7 +32,6 @@ from shared.telemetry.metrics import Metrics
 
 SERVICE: Final = "strategy"
 BEAT_SECONDS: Final = 1.0
-PAIRS_SECONDS: Final = 0.2
 REPLAY_BAR: Final = timedelta(hours=1)
 LIVE_BAR: Final = timedelta(minutes=1)
 
@@ -148,7 +146,7 @@ async def _engine(
 ) -> Engine:
     """Return the engine with its journal and the settled rates it needs already read."""
     policy = settings.policy.carry
-    pairs = await _pairs(settings, pool, clock)
+    pairs = await wait_for_pairs(pool, settings.symbols, clock.sleep)
     view = MarketView(pairs, keep=policy.forecast_settlements)
     engine = Engine(
         pool=pool,
@@ -168,13 +166,3 @@ async def _engine(
             view.settled(settlement)
     await engine.recover()
     return engine
-
-
-async def _pairs(settings: Settings, pool: WritePool, clock: Clock) -> Sequence[Pair]:
-    """Return the pairs once the collector has proven every one of them."""
-    while True:
-        async with pool.acquire() as connection:
-            pairs = await read_pairs(connection, settings.symbols)
-        if len(pairs) >= len(settings.symbols):
-            return pairs
-        await clock.sleep(PAIRS_SECONDS)

@@ -15,6 +15,7 @@ class QuoteUpdated(msgspec.Struct, frozen=True, tag="quote_updated.v1"):
 
     The fields from ``mark`` on are filled for ``linear`` only; ``predicted_rate`` is the venue's
     running estimate, a fraction of notional for the interval that ends at ``next_funding_at``.
+    ``venue_at`` is the older stamp of book and ticker, ``ticker_at`` the ticker's own.
     """
 
     category: str
@@ -30,6 +31,7 @@ class QuoteUpdated(msgspec.Struct, frozen=True, tag="quote_updated.v1"):
     predicted_rate: Decimal | None = None
     next_funding_at: datetime | None = None
     funding_interval_hours: Decimal | None = None
+    ticker_at: datetime | None = None
 
 
 class FundingSettled(msgspec.Struct, frozen=True, tag="funding_settled.v1"):

@@ -49,17 +49,37 @@ def is_complete(
     settlements: Sequence[FundingSettlement],
     next_funding_at: datetime,
     interval: timedelta | None,
+    settled_by: datetime | None,
     instant: datetime,
 ) -> bool:
-    """Return whether the settlement before ``next_funding_at`` is known, as of ``instant``.
+    """Return whether the newest settlement that was due by ``instant`` is known.
 
-    ``interval`` is the one now running: venues shorten and lengthen it, so the newest settlement's
-    own may be another. None when the venue does not say; then the newest settlement's counts.
+    ``settled_by`` is when the newest settlement was that passed under our eyes. Where none did,
+    ``interval``, the one now running, tells; it is wrong while a venue changes from one interval
+    to another. Either is None when that is not known.
     """
     if not settlements or instant >= next_funding_at:
         return False
     newest = settlements[-1]
-    return newest.settled_at + (interval or newest.interval) >= next_funding_at
+    if settled_by is not None:
+        return newest.settled_at >= settled_by
+    due = next_funding_at - (interval or newest.interval)
+    if due > instant:  # just shortened: nothing tells but what went before
+        return newest.settled_at + newest.interval > instant
+    return newest.settled_at >= due
+
+
+def newest_passed(
+    announced: datetime | None, following: datetime, interval: timedelta | None, now: datetime
+) -> datetime | None:
+    """Return when the newest settlement was, now that a ticker names ``following`` as the next.
+
+    ``announced`` is what it named before. Where that is not known, or several have passed unseen,
+    the newest lies one ``interval`` back; what lies ahead of ``now`` has not passed: it was put
+    off. All in venue time; None when nothing tells.
+    """
+    by_interval = None if interval is None else following - interval
+    return max((at for at in (announced, by_interval) if at and at <= now), default=None)
 
 
 def _hours(interval: timedelta) -> Decimal:

@@ -38,7 +38,10 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class PairMarket:
-    """Both books of a pair, its mark and index price, and its settled funding, oldest first."""
+    """Both books of a pair, its mark and index price, and its settled funding, oldest first.
+
+    ``settled_by`` is when the newest settlement was that passed while the ticker was watched.
+    """
 
     pair: Pair
     spot: Quote | None
@@ -48,6 +51,7 @@ class PairMarket:
     predicted_rate: Decimal | None
     next_funding_at: datetime | None
     funding_interval: timedelta | None
+    settled_by: datetime | None
     settlements: tuple[FundingSettlement, ...]
 
     @property

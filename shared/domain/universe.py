@@ -47,7 +47,11 @@ def exclusion(market: PairMarket, policy: CarryPolicy, instant: datetime) -> Rea
     if basis is None or abs(basis) > policy.basis_limit:
         return Reason.IDENTITY_DOUBTFUL
     if market.next_funding_at is None or not is_complete(
-        market.settlements, market.next_funding_at, market.funding_interval, instant
+        market.settlements,
+        market.next_funding_at,
+        market.funding_interval,
+        market.settled_by,
+        instant,
     ):
         return Reason.FUNDING_MISSING
     if len(market.settlements) < policy.forecast_settlements:

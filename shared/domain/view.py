@@ -5,20 +5,21 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from shared.domain.funding import FundingSettlement, is_complete
+from shared.domain.funding import FundingSettlement, is_complete, newest_passed
 from shared.domain.instrument import Category, Pair
 from shared.domain.market import MarketSnapshot, PairMarket, Quote
 
 
 @dataclass(frozen=True, slots=True)
 class PerpPrices:
-    """What a linear ticker says besides its book; rates are for the interval now running."""
+    """What a linear ticker says besides its book, ``ticker_at`` by the venue's clock."""
 
     mark_price: Decimal | None
     index_price: Decimal | None
     predicted_rate: Decimal | None
     next_funding_at: datetime | None
     funding_interval: timedelta | None
+    ticker_at: datetime
 
 
 class MarketView:
@@ -30,7 +31,7 @@ class MarketView:
     def __init__(self, pairs: Iterable[Pair], keep: int) -> None:
         self._keep = keep
         self._markets = {
-            pair.name: PairMarket(pair, None, None, None, None, None, None, None, ())
+            pair.name: PairMarket(pair, None, None, None, None, None, None, None, None, ())
             for pair in pairs
         }
 
@@ -83,7 +84,11 @@ class MarketView:
         return all(
             market.next_funding_at is not None
             and is_complete(
-                market.settlements, market.next_funding_at, market.funding_interval, instant
+                market.settlements,
+                market.next_funding_at,
+                market.funding_interval,
+                market.settled_by,
+                instant,
             )
             for market in self._markets.values()
         )
@@ -96,6 +101,12 @@ class MarketView:
 def _with_prices(market: PairMarket, prices: PerpPrices | None) -> PairMarket:
     if prices is None:
         return market
+    announced, following = market.next_funding_at, prices.next_funding_at
+    settled_by = market.settled_by
+    # Only a change seen by ourselves is exact: the first ticker's interval may just have changed.
+    if announced and following and announced < following:
+        passed = newest_passed(announced, following, prices.funding_interval, prices.ticker_at)
+        settled_by = passed or settled_by
     return replace(
         market,
         mark_price=prices.mark_price,
@@ -103,4 +114,5 @@ def _with_prices(market: PairMarket, prices: PerpPrices | None) -> PairMarket:
         predicted_rate=prices.predicted_rate,
         next_funding_at=prices.next_funding_at,
         funding_interval=prices.funding_interval,
+        settled_by=settled_by,
     )

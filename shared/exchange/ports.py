@@ -105,7 +105,10 @@ PrivateEvent = OrderReport | ExecutionReport | StreamReset
 
 @dataclass(frozen=True, slots=True)
 class FeedQuote:
-    """The merged, conflated top of one book; from ``mark`` on for linear only."""
+    """The merged, conflated top of one book; from ``mark`` on for linear only.
+
+    ``venue_at`` is the older stamp of book and ticker, ``ticker_at`` the ticker's own.
+    """
 
     category: Category
     symbol: str
@@ -119,6 +122,7 @@ class FeedQuote:
     predicted_rate: Decimal | None = None
     next_funding_at: datetime | None = None
     funding_interval_hours: Decimal | None = None
+    ticker_at: datetime | None = None
 
 
 class TradingGateway(Protocol):

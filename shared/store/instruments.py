@@ -1,14 +1,16 @@
 """Products, their rules and which spot belongs to which perpetual; written by the collector."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
+import structlog
 from asyncpg import Connection
 
 from shared.domain.instrument import Category, Instrument, Pair
+from shared.store.pool import ReadPool
 
 INSTRUMENT_COLUMNS: Final = (
     "category", "symbol", "base", "quote", "status", "tick", "step", "min_quantity",
@@ -49,6 +51,12 @@ READ_IDENTITIES: Final = """
     SELECT pair, spot_symbol, perp_symbol, multiplier FROM market.symbol_identity
     WHERE $1::text[] IS NULL OR pair = ANY($1)
     ORDER BY pair"""
+
+
+LOOK_SECONDS: Final = 0.2
+PATIENCE_LOOKS: Final = 150
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +123,27 @@ async def read_pairs(connection: Connection, pairs: Sequence[str] | None = None)
         if spot is not None and perp is not None:
             found.append(Pair(spot, perp, row["multiplier"]))
     return found
+
+
+async def wait_for_pairs(
+    pool: ReadPool, names: Sequence[str], sleep: Callable[[float], Awaitable[None]]
+) -> list[Pair]:
+    """Return the pairs ``names`` once all are proven, or after a while those that are.
+
+    What is not proven by then is named in the log and left alone until the next start.
+    """
+    looks = 0
+    while True:
+        async with pool.acquire() as connection:
+            pairs = await read_pairs(connection, names)
+        if len(pairs) == len(names):
+            return pairs
+        if pairs and looks >= PATIENCE_LOOKS:
+            missing = sorted(set(names) - {pair.name for pair in pairs})
+            log.error("pairs_not_proven", symbols=missing)
+            return pairs
+        looks += 1
+        await sleep(LOOK_SECONDS)
 
 
 def _instrument(row: Any) -> Instrument:

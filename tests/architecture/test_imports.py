@@ -19,6 +19,7 @@ SHARED = {
     "runtime": {"shared.runtime", "shared.domain", "shared.telemetry", "uvloop"},
     "store": {
         "shared.store", "shared.domain", "shared.telemetry", "asyncpg", "sqlalchemy", "alembic",
+        "structlog",
     },
     "bus": {
         "shared.bus", "shared.domain", "shared.telemetry", "shared.runtime", "shared.store",

@@ -18,7 +18,7 @@ class FakeFeed:
         self.venue_at = venue_at
         self.instruments: dict[Category, list[Instrument]] = {c: [] for c in Category}
         self.settled: dict[str, list[FundingSettlement]] = {}
-        self.closes: dict[tuple[Category, str], Decimal] = {}
+        self.closes: dict[tuple[Category, str], list[Decimal]] = {}
         self.shown_until: datetime | None = None
         self.calls: list[tuple[str, datetime, datetime]] = []
         self.answers_left: int | None = None
@@ -41,10 +41,10 @@ class FakeFeed:
     async def fetch_ohlcv(
         self, category: Category, symbol: str, start: datetime, end: datetime
     ) -> list[tuple[datetime, Decimal, Decimal, Decimal, Decimal, Decimal]]:
-        close = self.closes.get((category, symbol))
-        if close is None:
-            return []
-        return [(start, close, close, close, close, Decimal(1))]
+        return [
+            (start + timedelta(hours=hour), close, close, close, close, Decimal(1))
+            for hour, close in enumerate(self.closes.get((category, symbol), ()))
+        ]
 
     async def venue_time(self) -> datetime | None:
         return self.venue_at

@@ -67,6 +67,7 @@ def market(base: str = "BTC", *, rate: str = "0.0003", **changes: object) -> Pai
         "predicted_rate": Decimal(rate),
         "next_funding_at": MIDNIGHT + EIGHT_HOURS,
         "funding_interval": EIGHT_HOURS,
+        "settled_by": MIDNIGHT,
         "settlements": settlements(of.name, [rate] * 21),
     }
     return PairMarket(**{**values, **changes})  # type: ignore[arg-type]

@@ -44,7 +44,7 @@ console = Console(stderr=True, highlight=False)
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What was asked for; ``seconds`` None runs until Ctrl-C."""
+    """What was asked for; ``seconds`` None runs until Ctrl-C, ``start`` None means the default."""
 
     seconds: float | None
     keep: bool
@@ -52,6 +52,7 @@ class DemoOptions:
     seed: int
     port: int
     state: Path
+    start: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +241,8 @@ def _children(
         "CARRY_VENUE_WS_URL": f"ws://{venue}",
         "CARRY_STATE_DIR": str(folder),
     }
+    if options.start is not None:
+        common["CARRY_REPLAY_START"] = options.start
     trading = {"CARRY_API_KEY": keys.api_key, "CARRY_API_SECRET": keys.api_secret}
     own: dict[str, dict[str, str]] = {
         "simulator": {**trading, "CARRY_ADMIN_TOKEN": keys.admin_token},

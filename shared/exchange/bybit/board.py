@@ -150,4 +150,5 @@ def _quote(key: Key, state: _State) -> FeedQuote | None:
         predicted_rate=optional_amount(ticker, "fundingRate"),
         next_funding_at=stamp(ticker, "nextFundingTime") if next_funding else None,
         funding_interval_hours=optional_amount(ticker, "fundingIntervalHour"),
+        ticker_at=state.ticker_at,
     )

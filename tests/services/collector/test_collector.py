@@ -76,7 +76,7 @@ async def test_it_is_ready_with_history_and_pairs_and_once_one_book_spoke_with_a
     kit.feed.settled = {"BTCUSDT": settled("BTCUSDT", NEXT - 24 * HOUR, 3)}
     desk = collector(kit)
     kit.feed.venue_at = AT
-    kit.feed.closes = {(c, "BTCUSDT"): Decimal(100) for c in Category}
+    kit.feed.closes = {(c, "BTCUSDT"): [Decimal(100)] for c in Category}
     assert len(desk.missing()) == 2
     async with kit.running(desk.record_quotes, desk.record_instruments, desk.record_settlements):
         await until(lambda: desk.missing() == [])

@@ -173,7 +173,8 @@ async def test_a_settlement_between_backfill_and_first_ticker_is_not_missed(kit:
     kit.feed.shown_until = MIDNIGHT + 8 * HOUR
     async with kit.running(funding.record):
         after = MIDNIGHT + 16 * HOUR
-        funding.observe([linear_quote("BTCUSDT", at=MIDNIGHT, next_funding_at=after)])
+        at = MIDNIGHT + 8 * HOUR
+        funding.observe([linear_quote("BTCUSDT", at=at, next_funding_at=after)])
         await until(lambda: bool(kit.delays))
     assert await stored(kit, "BTCUSDT") == {"BTCUSDT": 3}
 

@@ -66,16 +66,27 @@ async def test_rules_are_stored_once_and_each_change_is_said_once(kit: Kit) -> N
 
 
 @pytest.mark.parametrize(
-    ("close", "proven"),
-    [("91", True), ("109", True), ("89", False), ("1000", False), ("111", False)],
+    ("closes", "proven"),
+    [
+        (["91"], True),
+        (["109"], True),
+        (["89"], False),
+        (["1000"], False),
+        (["111"], False),
+        (["100", "99", "75"], True),  # one of them falls apart: still the same asset
+        (["100", "75", "75"], False),
+    ],
 )
-async def test_a_pair_is_proven_when_both_prices_agree_within_a_tenth(
-    kit: Kit, close: str, proven: bool
+async def test_a_pair_is_proven_when_the_prices_of_most_hours_agree_within_a_tenth(
+    kit: Kit, closes: list[str], proven: bool
 ) -> None:
     kit.feed.instruments = {SPOT: [instrument(SPOT)], LINEAR: [instrument(LINEAR)]}
     rules = recorder(kit, kit.bell)
     await rules.refresh()
-    kit.feed.closes = {(SPOT, "BTCUSDT"): Decimal(100), (LINEAR, "BTCUSDT"): Decimal(close)}
+    kit.feed.closes = {
+        (SPOT, "BTCUSDT"): [Decimal(100)] * len(closes),
+        (LINEAR, "BTCUSDT"): [Decimal(close) for close in closes],
+    }
     expected = ["BTCUSDT"] if proven else []
     assert await rules.prove(["BTCUSDT"], AT) == expected
     async with kit.pool.acquire() as connection:
@@ -86,7 +97,7 @@ async def test_a_pair_without_both_prices_is_not_proven(kit: Kit) -> None:
     kit.feed.instruments = {SPOT: [instrument(SPOT)], LINEAR: [instrument(LINEAR)]}
     rules = recorder(kit, kit.bell)
     await rules.refresh()
-    kit.feed.closes = {(SPOT, "BTCUSDT"): Decimal(100)}
+    kit.feed.closes = {(SPOT, "BTCUSDT"): [Decimal(100)]}
     assert await rules.prove(["BTCUSDT", "NOUSDT"], AT) == []
     async with kit.pool.acquire() as connection:
         assert await read_pairs(connection) == []

@@ -129,6 +129,17 @@ async def test_a_short_is_paid_the_recorded_rate_at_the_mark_of_the_hour_that_en
     assert (paid.price, paid.fee) == (mark, -(mark * D("0.5") * rate))
 
 
+async def test_between_a_settlement_and_the_hours_quotes_marks_are_those_that_were_shown(
+    tmp_path: Path,
+) -> None:
+    async with wired(settings(tmp_path), HandClock()) as simulator:
+        await run_until(simulator.desk, START_MS + 8 * HOUR_MS)
+        assert simulator.desk.exchange.now_ms == START_MS + 8 * HOUR_MS
+        shown = simulator.desk.exchange.marks["BTCUSDT"]
+    bars = {b.at_ms: b.mark for b in sample().symbols["BTCUSDT"].bars}
+    assert shown == bars[START_MS + 7 * HOUR_MS] != bars[START_MS + 8 * HOUR_MS]
+
+
 async def test_the_same_file_goes_on_where_it_ended(tmp_path: Path) -> None:
     given = settings(tmp_path)
     async with wired(given, HandClock()) as simulator:

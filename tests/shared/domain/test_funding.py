@@ -1,6 +1,6 @@
 """Funding: sign, expectation over changing intervals, completeness."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -11,6 +11,7 @@ from shared.domain.funding import (
     expected_rate,
     funding_payment,
     is_complete,
+    newest_passed,
     settlements_within,
 )
 from tests.support.markets import EIGHT_HOURS, MIDNIGHT, settlements
@@ -53,37 +54,72 @@ def test_a_hold_meets_only_whole_settlements() -> None:
     assert settlements_within(timedelta(hours=23), EIGHT_HOURS) == 2
 
 
-TWO_HOURS = timedelta(hours=2)
+@pytest.mark.parametrize(
+    ("own", "last", "settled_by", "following", "running", "instant", "complete"),
+    [
+        (8, 0, 0, 8, 8, 0, True),
+        (8, 0, 8, 16, 8, 8, False),
+        (8, 8, 8, 16, 8, 8, True),
+        # Shortened at eight from eight hours to two, the first of which ends at fourteen.
+        (8, 8, 8, 14, 2, 8, True),
+        (8, 8, 8, 14, 2, 13, True),
+        (8, 0, 8, 14, 2, 8, False),
+        (8, 8, 14, 16, 2, 14, False),
+        (2, 14, 14, 16, 2, 14, True),
+        # None passed under our eyes: the interval tells, or the newest settlement's own.
+        (8, 8, None, 16, 8, 9, True),
+        (8, 0, None, 16, 8, 9, False),
+        (8, 8, None, 16, None, 9, True),
+        (8, 0, None, 16, None, 9, False),
+        (8, 8, None, 14, 2, 9, True),
+        (8, 0, None, 14, 2, 9, False),
+    ],
+)
+def test_the_newest_settlement_that_was_due_must_be_known(
+    own: int,
+    last: int,
+    settled_by: int | None,
+    following: int,
+    running: int | None,
+    instant: int,
+    complete: bool,
+) -> None:
+    known = settlements("SOLUSDT", ["0.0001"], last_at=hour(last), interval=timedelta(hours=own))
+    interval = None if running is None else timedelta(hours=running)
+    passed = None if settled_by is None else hour(settled_by)
+    at = hour(instant) + timedelta(minutes=1)
+    assert is_complete(known, hour(following), interval, passed, at) is complete
 
 
 @pytest.mark.parametrize(
-    ("own", "last_hour", "next_hour", "running", "complete"),
+    ("announced", "following", "running", "now", "passed"),
     [
-        (EIGHT_HOURS, 0, 8, EIGHT_HOURS, True),
-        (EIGHT_HOURS, 0, 16, EIGHT_HOURS, False),
-        # Shortened from eight hours to two: what settled two hours before the next must be known.
-        (EIGHT_HOURS, 8, 10, TWO_HOURS, True),
-        (EIGHT_HOURS, 8, 12, TWO_HOURS, False),
-        # Lengthened from two hours to eight: nothing settles in between.
-        (TWO_HOURS, 14, 16, TWO_HOURS, True),
-        (TWO_HOURS, 16, 24, EIGHT_HOURS, True),
-        (TWO_HOURS, 14, 24, EIGHT_HOURS, False),
-        # The venue does not say: the newest settlement's own interval.
-        (EIGHT_HOURS, 0, 8, None, True),
-        (EIGHT_HOURS, 0, 16, None, False),
+        (8, 16, 8, 8, 8),
+        (8, 14, 2, 8, 8),  # shortened
+        (14, 16, 8, 14, 14),  # lengthened: the interval alone would say eight
+        (16, 24, 8, 15, None),  # put off before it came
+        (8, 24, 8, 17, 16),  # sixteen passed unseen
+        (None, 16, 8, 9, 8),
+        (None, 14, 2, 9, None),
+        (None, 16, None, 9, None),
+        (8, 16, None, 8, 8),
     ],
 )
-def test_the_settlement_before_the_next_must_be_known_by_the_interval_now_running(
-    own: timedelta, last_hour: int, next_hour: int, running: timedelta | None, complete: bool
+def test_what_a_ticker_that_names_another_next_settlement_tells_of_the_last(
+    announced: int | None, following: int, running: int | None, now: int, passed: int | None
 ) -> None:
-    last_at = MIDNIGHT + timedelta(hours=last_hour)
-    known = settlements("SOLUSDT", ["0.0001"], last_at=last_at, interval=own)
-    next_at = MIDNIGHT + timedelta(hours=next_hour)
-    assert is_complete(known, next_at, running, next_at - timedelta(hours=1)) is complete
+    before = None if announced is None else hour(announced)
+    interval = None if running is None else timedelta(hours=running)
+    at = hour(now) + timedelta(minutes=1)
+    expected = None if passed is None else hour(passed)
+    assert newest_passed(before, hour(following), interval, at) == expected
 
 
 def test_nothing_is_complete_once_the_next_settlement_is_due() -> None:
     known = settlements("SOLUSDT", ["0.0001"], last_at=MIDNIGHT)
-    next_at = MIDNIGHT + EIGHT_HOURS
-    assert not is_complete(known, next_at, EIGHT_HOURS, next_at)
-    assert not is_complete((), next_at, EIGHT_HOURS, MIDNIGHT)
+    assert not is_complete(known, hour(8), EIGHT_HOURS, MIDNIGHT, hour(8))
+    assert not is_complete((), hour(8), EIGHT_HOURS, MIDNIGHT, hour(0))
+
+
+def hour(number: int) -> datetime:
+    return MIDNIGHT + timedelta(hours=number)

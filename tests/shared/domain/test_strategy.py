@@ -100,7 +100,7 @@ def test_a_pair_is_left_by_expected_value_and_never_for_a_sign(rate: str, verdic
         ({"mark_price": None}, Reason.PRICE_MISSING),
         ({"index_price": None}, Reason.PRICE_MISSING),
         ({"next_funding_at": None}, Reason.FUNDING_MISSING),
-        ({"next_funding_at": MIDNIGHT + timedelta(hours=16)}, Reason.FUNDING_MISSING),
+        ({"settled_by": INSTANT}, Reason.FUNDING_MISSING),
         ({"settlements": ()}, Reason.FUNDING_MISSING),
         ({"settlements": settlements("BTCUSDT", ["0.01"] * 20)}, Reason.HISTORY_SHORT),
         ({"perp": quote("10300", "10301")}, Reason.IDENTITY_DOUBTFUL),

@@ -1,6 +1,6 @@
 """MarketView: when an instant is complete, and what a snapshot holds."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from shared.domain.instrument import Category
@@ -9,7 +9,7 @@ from tests.support.markets import EIGHT_HOURS, INSTANT, MIDNIGHT, pair, quote, s
 
 MINUTE = timedelta(minutes=1)
 PRICES = PerpPrices(
-    Decimal(10000), Decimal(10000), Decimal("0.0001"), MIDNIGHT + EIGHT_HOURS, EIGHT_HOURS
+    Decimal(10000), Decimal(10000), Decimal("0.0001"), MIDNIGHT + EIGHT_HOURS, EIGHT_HOURS, INSTANT
 )
 
 
@@ -57,10 +57,25 @@ def test_an_instant_after_a_settlement_waits_until_its_rate_is_known() -> None:
     view.quoted(Category.SPOT, "BTCUSDT", quote("1", "2"))
     view.quoted(Category.LINEAR, "BTCUSDT", quote("1", "2"), PRICES)
     assert view.funding_is_complete(INSTANT)
-    later = PerpPrices(Decimal(1), Decimal(1), None, MIDNIGHT + 2 * EIGHT_HOURS, EIGHT_HOURS)
     at = MIDNIGHT + EIGHT_HOURS + MINUTE
+    later = PerpPrices(Decimal(1), Decimal(1), None, MIDNIGHT + 2 * EIGHT_HOURS, EIGHT_HOURS, at)
     view.quoted(Category.LINEAR, "BTCUSDT", quote("1", "2", at=at), later)
     assert not view.funding_is_complete(at)
     (due,) = settlements("BTCUSDT", ["0.3"], last_at=MIDNIGHT + EIGHT_HOURS)
     view.settled(due)
     assert view.funding_is_complete(at)
+
+
+def test_a_settlement_has_passed_when_the_ticker_names_a_later_one_at_or_after_it() -> None:
+    view = MarketView([pair()], keep=21)
+    first, later = MIDNIGHT + EIGHT_HOURS, MIDNIGHT + 2 * EIGHT_HOURS
+
+    def ticker(at: datetime, next_at: datetime) -> datetime | None:
+        prices = PerpPrices(Decimal(1), Decimal(1), None, next_at, EIGHT_HOURS, at)
+        # The book may still be the one before: it is the ticker that speaks of funding.
+        view.quoted(Category.LINEAR, "BTCUSDT", quote("1", "2", at=INSTANT), prices)
+        return view.markets["BTCUSDT"].settled_by
+
+    assert ticker(INSTANT, first) is None
+    assert ticker(first, later) == first
+    assert ticker(later - MINUTE, later - 2 * MINUTE) == first  # brought forward
