@@ -65,6 +65,7 @@ def linear_quote(
     next_funding_at: datetime | None,
     price: str = "100",
     interval_hours: str | None = "8",
+    ticker_at: datetime | None = None,
 ) -> FeedQuote:
     return FeedQuote(
         Category.LINEAR,
@@ -79,6 +80,7 @@ def linear_quote(
         predicted_rate=Decimal("0.0001"),
         next_funding_at=next_funding_at,
         funding_interval_hours=None if interval_hours is None else Decimal(interval_hours),
+        ticker_at=at if ticker_at is None else ticker_at,
     )
 
 

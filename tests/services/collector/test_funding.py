@@ -1,5 +1,6 @@
 """Funding rates: the past is filled in once, each new one is stored the moment it is there."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -101,6 +102,45 @@ async def test_a_new_next_settlement_brings_in_the_one_before_it(kit: Kit) -> No
     assert {m.symbol for m in said[-2:]} == set(symbols)
     assert len(kit.delays) == 2
     assert kit.alarms == []
+
+
+async def test_a_ticker_that_runs_ahead_of_its_book_tells_of_a_settlement(kit: Kit) -> None:
+    kit.feed.venue_at = MIDNIGHT
+    kit.feed.settled["BTCUSDT"] = settled("BTCUSDT", MIDNIGHT - 8 * HOUR * 2, 4)
+    kit.feed.shown_until = MIDNIGHT
+    funding = recorder(kit)
+    await funding.backfill(["BTCUSDT"], DAYS)
+    due, book_at = MIDNIGHT + 8 * HOUR, MIDNIGHT + 7 * HOUR
+    async with kit.running(funding.record):
+        funding.observe([linear_quote("BTCUSDT", at=book_at, next_funding_at=due)])
+        kit.feed.shown_until = due
+        after = due + 6 * HOUR
+        quote = linear_quote(
+            "BTCUSDT", at=book_at, next_funding_at=after, interval_hours="2", ticker_at=due
+        )
+        funding.observe([quote])
+        await until(lambda: bool(kit.delays))
+    assert await stored(kit, "BTCUSDT") == {"BTCUSDT": 4}
+
+
+async def test_a_settlement_that_was_put_off_is_not_asked_for(kit: Kit) -> None:
+    kit.feed.venue_at = MIDNIGHT
+    kit.feed.settled["BTCUSDT"] = settled("BTCUSDT", MIDNIGHT - 8 * HOUR * 2, 3)
+    kit.feed.shown_until = MIDNIGHT
+    funding = recorder(kit)
+    await funding.backfill(["BTCUSDT"], DAYS)
+    asked = len(kit.feed.calls)
+    async with kit.running(funding.record):
+        for at, following in ((0, 2), (1, 8)):
+            quote = linear_quote(
+                "BTCUSDT",
+                at=MIDNIGHT + at * HOUR,
+                next_funding_at=MIDNIGHT + following * HOUR,
+                interval_hours=str(following),
+            )
+            funding.observe([quote])
+            await asyncio.sleep(0.05)
+    assert all(end <= MIDNIGHT for _, _, end in kit.feed.calls[asked:])
 
 
 async def test_a_rate_that_is_not_shown_yet_is_asked_for_again_and_then_alarmed(kit: Kit) -> None:

@@ -69,7 +69,10 @@ async def test_a_linear_quote_is_as_old_as_its_older_part(board: QuoteBoard) -> 
     assert quote.venue_at == at()
     board.apply(LINEAR, ticker("delta", ms=3_600_000, markPrice="101.05"))
     [quote] = board.take()
-    assert quote.venue_at == at(3_600_000)
+    assert (quote.venue_at, quote.ticker_at) == (at(3_600_000), at(3_600_000))
+    board.apply(LINEAR, ticker("delta", ms=7_200_000, markPrice="101.06"))
+    [quote] = board.take()
+    assert (quote.venue_at, quote.ticker_at) == (at(3_600_000), at(7_200_000))
 
 
 async def test_a_delta_leaves_absent_fields_unchanged(board: QuoteBoard) -> None:
