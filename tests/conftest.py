@@ -1,7 +1,8 @@
 """Fixtures for everybody: a fresh migrated ``database`` and an empty ``redis`` for each test.
 
-``CARRY_TEST_DSN`` (an owner who may create databases and roles) and ``CARRY_TEST_REDIS_URL`` use
-servers that are there; else both are started once a session, embedded.
+Both servers are started once a session, embedded. ``CARRY_TEST_TIMESCALEDB_IMAGE`` names an image
+to run the database from instead; ``CARRY_TEST_DSN`` (an owner who may create databases and roles)
+and ``CARRY_TEST_REDIS_URL`` use servers that are there.
 """
 
 import os
@@ -13,7 +14,14 @@ from redis.asyncio import Redis
 from services.carry.embedded import EmbeddedServers
 from services.carry.embedded.redis import RedisServer
 from shared.bus.redis import open_redis
-from tests.support.servers import Database, Postgres, embedded, wait
+from tests.support.servers import (
+    TIMESCALEDB_IMAGE_KEY,
+    Database,
+    Postgres,
+    embedded,
+    timescaledb,
+    wait,
+)
 
 
 @pytest.fixture(scope="session")
@@ -24,10 +32,19 @@ def servers() -> Iterator[EmbeddedServers]:
 
 
 @pytest.fixture(scope="session")
-def postgres(request: pytest.FixtureRequest) -> Iterator[Postgres]:
+def owner_dsn(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Where the database server's owner connects."""
+    if image := os.environ.get(TIMESCALEDB_IMAGE_KEY):
+        with timescaledb(image) as dsn:
+            yield dsn
+    else:
+        yield os.environ.get("CARRY_TEST_DSN") or request.getfixturevalue("servers").owner_dsn
+
+
+@pytest.fixture(scope="session")
+def postgres(owner_dsn: str) -> Iterator[Postgres]:
     """The database server with a migrated template."""
-    dsn = os.environ.get("CARRY_TEST_DSN") or request.getfixturevalue("servers").owner_dsn
-    server = Postgres(dsn)
+    server = Postgres(owner_dsn)
     try:
         server.make_template()
         yield server

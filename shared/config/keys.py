@@ -20,7 +20,10 @@ from shared.domain.errors import Misconfigured
 
 PREFIX: Final = "CARRY_"
 FILE: Final = "_FILE"
-ELSEWHERE: Final = ("CARRY_ENV_FILE", "CARRY_PORT", "CARRY_TEST_DSN", "CARRY_TEST_REDIS_URL")
+ELSEWHERE: Final = (
+    "CARRY_ENV_FILE", "CARRY_PORT", "CARRY_TEST_DSN", "CARRY_TEST_REDIS_URL",
+    "CARRY_TEST_TIMESCALEDB_IMAGE",
+)  # fmt: skip
 """Keys of Compose, of the tests, and of the reading itself."""
 
 NEEDED: Final[Mapping[str, tuple[str, ...]]] = {

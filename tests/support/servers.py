@@ -6,7 +6,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -19,6 +19,7 @@ from services.carry.embedded import EmbeddedServers
 from shared.store.migrate import ROLES, migrate, role_dsn, set_passwords
 
 T = TypeVar("T")
+TIMESCALEDB_IMAGE_KEY = "CARRY_TEST_TIMESCALEDB_IMAGE"
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,30 @@ def embedded() -> Iterator[EmbeddedServers]:
             yield servers
         finally:
             wait(servers.stop())
+
+
+@contextmanager
+def timescaledb(image: str) -> Iterator[str]:
+    """Run the database in a container; yield where its owner connects."""
+    from testcontainers.core.container import DockerContainer
+
+    password = secrets.token_urlsafe(16)
+    container = DockerContainer(image).with_exposed_ports(5432)
+    with container.with_env("POSTGRES_PASSWORD", password) as running:
+        address = f"{running.get_container_host_ip()}:{running.get_exposed_port(5432)}"
+        dsn = f"postgresql://postgres:{password}@{address}/postgres"
+        wait(_until_up(dsn))
+        yield dsn
+
+
+async def _until_up(dsn: str) -> None:
+    """The entry point serves once for its own set-up, on its socket alone, and then for good."""
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(OSError, asyncpg.PostgresError):
+                await _execute(dsn, "SELECT 1")
+                return
+            await asyncio.sleep(0.2)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from services.carry.embedded.process import bound_to_us
 
 STOP_SECONDS = 10
 RESTART_SECONDS = 0.2
+MISCONFIGURED = 2
 
 
 @dataclass
@@ -49,12 +50,17 @@ class Child:
             )
 
     async def supervise(self) -> None:
-        """Restart the process whenever it ends before it is told to stop."""
+        """Restart the process whenever it ends before it is told to stop.
+
+        Raises: NotReadyError when it says that its settings are wrong, which no restart mends.
+        """
         while True:
             assert self.process is not None
             await self.process.wait()
             if self.stopping:
                 return
+            if self.process.returncode == MISCONFIGURED:
+                raise NotReadyError(f"{self.name} stopped:\n{self.last_words()}")
             self.restarts += 1
             await asyncio.sleep(RESTART_SECONDS)
             await self.start()
@@ -90,12 +96,15 @@ async def wait_until_ready(
 ) -> None:
     """Return when each child answers /readyz with 200.
 
-    Raises: NotReadyError naming the first that did not within ``seconds``.
+    Raises: NotReadyError naming the first that ended, or did not within ``seconds``.
     """
     deadline = asyncio.get_running_loop().time() + seconds
     for child in children:
         while not await _answers(child, client):
-            if child.restarts > 3 or asyncio.get_running_loop().time() > deadline:
+            assert child.process is not None
+            if child.process.returncode is not None:
+                raise NotReadyError(f"{child.name} did not start:\n{child.last_words()}")
+            if asyncio.get_running_loop().time() > deadline:
                 raise NotReadyError(
                     f"{child.name} is not ready; the end of {child.log_path}:\n{child.last_words()}"
                 )
