@@ -39,7 +39,7 @@ DEMO = "demo"
 SERVERS = "servers"
 READER = "reader.dsn"
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)
