@@ -102,7 +102,7 @@ def _settings() -> Finding:
     from shared.config.settings import load_settings
 
     try:
-        settings = load_settings("collector")
+        settings = load_settings("doctor")
     except Misconfigured as error:
         return Finding("settings", "refused", str(error), needed=False)
     return Finding("settings", f"CARRY_VENUE={settings.venue}", needed=False)

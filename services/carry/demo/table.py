@@ -48,7 +48,7 @@ def draw(picture: Picture, address: str) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("Pair", "State"):
         table.add_column(title)
-    for title in ("Spot", "Perp", "Funding USDT", "Fees USDT", "Basis USDT", "Net USDT"):
+    for title in ("Spot", "Perp", "Funding", "Fees", "Basis", "Net USDT"):
         table.add_column(title, justify="right")
     pnl = picture.pnl
     for row in picture.pairs:
@@ -86,4 +86,5 @@ def _usdt(amount: Decimal) -> str:
 
 
 def _quantity(value: Decimal) -> str:
-    return f"{value.normalize():f}".replace("-", "−")
+    """Return seven digits of a quantity: the rest is dust, and terminals are narrow."""
+    return f"{Decimal(f'{value:.7g}').normalize():f}".replace("-", "−")
