@@ -15,6 +15,7 @@ from services.carry.embedded.process import bound_to_us
 
 STOP_SECONDS = 10
 RESTART_SECONDS = 0.2
+RESTARTS_MAX = 3
 MISCONFIGURED = 2
 
 
@@ -96,13 +97,13 @@ async def wait_until_ready(
 ) -> None:
     """Return when each child answers /readyz with 200.
 
-    Raises: NotReadyError naming the first that ended, or did not within ``seconds``.
+    Raises: NotReadyError naming the first that cannot start, or did not within ``seconds``.
     """
     deadline = asyncio.get_running_loop().time() + seconds
     for child in children:
         while not await _answers(child, client):
             assert child.process is not None
-            if child.process.returncode is not None:
+            if child.process.returncode == MISCONFIGURED or child.restarts > RESTARTS_MAX:
                 raise NotReadyError(f"{child.name} did not start:\n{child.last_words()}")
             if asyncio.get_running_loop().time() > deadline:
                 raise NotReadyError(

@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,6 +103,7 @@ class Demo:
         self._servers = servers
         self._keys = keys
         self._children = children
+        self._watchers: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
 
     async def run(self, began: float) -> int:
@@ -116,35 +117,35 @@ class Demo:
                 max_size=2,
             ) as pool,
         ):
-            await self._start(client, began)
-            for name in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(name, self._stop.set)
-            watchers = [asyncio.create_task(c.supervise()) for c in self._children.values()]
-            watchers.append(asyncio.create_task(self._servers.supervise()))
-            if self._options.kill is not None:
-                watchers.append(asyncio.create_task(self._kill_once()))
             try:
-                await self._show(client, pool, watchers)
+                self._watch(self._servers.supervise())
+                await self._start(client, began)
+                for name in (signal.SIGINT, signal.SIGTERM):
+                    asyncio.get_running_loop().add_signal_handler(name, self._stop.set)
+                if self._options.kill is not None:
+                    self._watch(self._kill_once())
+                await self._show(client, pool)
                 return await self._close(client, pool)
             finally:
-                for watcher in watchers:
+                for watcher in self._watchers:
                     watcher.cancel()
+                await asyncio.gather(*self._watchers, return_exceptions=True)
+
+    def _watch(self, work: Coroutine[Any, Any, None]) -> None:
+        self._watchers.append(asyncio.create_task(work))
 
     async def _start(self, client: httpx.AsyncClient, began: float) -> None:
         simulator = self._children["simulator"]
-        await simulator.start()
-        await wait_until_ready([simulator], client, READY_SECONDS)
-        others = [c for c in self._children.values() if c is not simulator]
-        for child in others:
-            await child.start()
-        await wait_until_ready(others, client, READY_SECONDS)
+        for group in ([simulator], [c for c in self._children.values() if c is not simulator]):
+            for child in group:
+                await child.start()
+                self._watch(child.supervise())
+            await wait_until_ready(group, client, READY_SECONDS)
         _step("services ready", began)
         (await client.post(f"{simulator.url}/sim/start")).raise_for_status()
         print(f"dashboard: {self._children['api'].url}/", flush=True)  # noqa: T201
 
-    async def _show(
-        self, client: httpx.AsyncClient, pool: asyncpg.Pool, watchers: list[asyncio.Task[None]]
-    ) -> None:
+    async def _show(self, client: httpx.AsyncClient, pool: asyncpg.Pool) -> None:
         """Draw the table each second until it is time, or somebody asks, to stop.
 
         Where no terminal is, a line now and then says how far it is.
@@ -154,7 +155,7 @@ class Demo:
         deadline = began + (self._options.seconds or math.inf)
         with Live(console=console, auto_refresh=False, transient=False) as live:
             while not self._stop.is_set() and time.monotonic() < deadline:
-                for watcher in watchers:
+                for watcher in self._watchers:
                     if watcher.done():
                         watcher.result()
                 with contextlib.suppress(httpx.TransportError, *UNAVAILABLE):
