@@ -86,32 +86,6 @@ class AccountApi:
         )
         return {"list": [log_row(e) for e in rows], "nextPageCursor": cursor}
 
-    async def collateral(self, query: Query) -> Row:
-        """Every coin backs the account; nothing can be borrowed here."""
-        wanted = query.text("currency")
-        coins = {"USDT": "1"} | {rule.base: "0.9" for rule in self._exchange.rules.values()}
-        rows = [
-            {
-                "currency": coin,
-                "hourlyBorrowRate": "0",
-                "maxBorrowingAmount": "0",
-                "freeBorrowingLimit": "0",
-                "freeBorrowAmount": "0",
-                "freeBorrowingAmount": "",
-                "borrowAmount": "0",
-                "otherBorrowAmount": "0",
-                "availableToBorrow": "0",
-                "borrowUsageRate": "0",
-                "borrowable": False,
-                "marginCollateral": True,
-                "collateralSwitch": True,
-                "collateralRatio": ratio,
-            }
-            for coin, ratio in coins.items()
-            if wanted in ("", coin)
-        ]
-        return {"list": rows}
-
     async def key_info(self, _: Query) -> Row:
         """A key that may trade and not withdraw, bound to this machine."""
         return {

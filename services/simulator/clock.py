@@ -20,6 +20,10 @@ class VenueClock:
         self._since = wall.monotonic()
         self._ceiling_ms: int | None = None
 
+    def wall_ms(self) -> int:
+        """Return wall time, in milliseconds since 1970."""
+        return int(self._wall.now().timestamp() * 1000)
+
     def now_ms(self) -> int:
         """Return venue time, never past the event that is due next."""
         now = self._free_ms()

@@ -16,6 +16,7 @@ from shared.domain.errors import InvariantViolation
 from shared.history.records import HOUR_MS, Bar
 from shared.telemetry.metrics import Metrics
 from shared.venue.books import Levels, book_around
+from shared.venue.enforcement import enforce_margin
 from shared.venue.exchange import Exchange
 from shared.venue.records import Event, Order
 from shared.venue.state import encode
@@ -69,6 +70,8 @@ class Desk:
         self._start_ms = start_ms
         self._lock = asyncio.Lock()
         self._places: dict[str, int] = {}
+        self._walls: dict[str, int] = {}
+        self.first_place = 0
         self._middles: dict[tuple[str, str], Decimal] = {}
         self._saved = {"executions": 0, "log": 0}
         self._executions = metrics.counter(
@@ -116,6 +119,7 @@ class Desk:
         async with self._lock:
             self.exchange.advance(self.now_ms)
             result = change(self.exchange)
+            enforce_margin(self.exchange)
             await self._commit()
             return result
 
@@ -133,6 +137,14 @@ class Desk:
         self.clock.hold_before(self.exchange.now_ms + 1)
         self.clock.freeze()
         log.info("history_ended", venue_ms=self.exchange.now_ms)
+
+    def changed_ms(self, order: Order) -> int:
+        """Return when an order last changed, in wall time: what the venue forgets goes by it."""
+        return self._walls.get(order.order_id, 0)
+
+    def place(self, order: Order) -> int:
+        """Return the order's place among all that were ever accepted."""
+        return self._places[order.order_id]
 
     def middle(self, category: str, symbol: str) -> Decimal | None:
         """Return the middle of a book as it was set; what orders took does not move it."""
@@ -162,6 +174,7 @@ class Desk:
                 self._settle(due)
             else:
                 self._move(due)
+            enforce_margin(self.exchange)
             await self._commit()
             return True
 
@@ -236,7 +249,8 @@ class Desk:
         for event in events:
             if isinstance(event.data, Order):
                 place = self._places.setdefault(event.data.order_id, len(self._places))
-                rows.append(("orders", place, encode(event.data)))
+                wall = self._walls[event.data.order_id] = self.clock.wall_ms()
+                rows.append(("orders", place, {**encode(event.data), "wall_ms": wall}))
         for execution in self.exchange.executions[self._saved["executions"] :]:
             rows.append(("executions", self._saved["executions"], encode(execution)))
             self._saved["executions"] += 1
@@ -264,5 +278,7 @@ class Desk:
         self.settlements = head["settlements"]
         self.options.delta_mode = head["delta_mode"]
         self._places = {o.order_id: place for place, o in enumerate(self.exchange.orders)}
+        self._walls = {o["order_id"]: o.get("wall_ms", 0) for o in state["orders"]}
+        self.first_place = len(self._places)  # a restart clears what realtime remembers
         self._saved = {"executions": len(self.exchange.executions), "log": len(self.exchange.log)}
         self._resumes = head["running"]

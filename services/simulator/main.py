@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from random import Random
 from typing import Final
 
 import uvicorn
 
 from services.simulator.app import Door, build_app
-from services.simulator.auth import Key
+from services.simulator.auth import AddressLimits, Key
 from services.simulator.clock import VenueClock
 from services.simulator.desk import Desk
 from services.simulator.listing import venue_rule
@@ -20,6 +21,7 @@ from services.simulator.market import Market
 from services.simulator.settings import SimulatorSettings
 from services.simulator.store import open_store
 from services.simulator.streams import Hub
+from services.simulator.trade_socket import TradeSocket
 from shared.config.settings import Settings
 from shared.domain.errors import Misconfigured
 from shared.history.files import read_history
@@ -32,6 +34,7 @@ from shared.telemetry.metrics import Metrics
 from shared.venue.exchange import Exchange
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+SEED: Final = 0
 STOP_SECONDS: Final = 2
 KEEP_ALIVE_SECONDS: Final = 300  # a client that is idle between hours must not lose a request
 
@@ -117,7 +120,14 @@ async def open_simulator(
         hub = Hub(desk, key, wall, autostart=settings.autostart)
         desk.audience = hub
         await desk.open(state)
-        app = build_app(desk, Door(desk, key, wall, metrics), hub, metrics, settings.admin_token)
+        draw = Random(SEED)  # noqa: S311 - which of many orders are cancelled, nothing secret
+        door = Door(desk, key, wall, metrics, AddressLimits(), draw.sample)
+        sockets = {
+            "/v5/public/{channel}": hub.serve,
+            "/v5/private": hub.serve,
+            "/v5/trade": TradeSocket(door, key).serve,
+        }
+        app = build_app(desk, door, sockets, metrics, settings.admin_token)
         config = uvicorn.Config(
             app,
             host=settings.host,

@@ -138,6 +138,16 @@ class Exchange:
 
         A post-only order that would trade is accepted and then cancelled, as on the venue.
         """
+        rule, request, limit = self._admitted(request)
+        return self._match(self._accept(request, limit), rule, maker=False)
+
+    @exact
+    def check(self, request: OrderRequest) -> Rule:
+        """Raise Refused as ``place`` would, changing nothing; the product's rule otherwise."""
+        return self._admitted(request)[0]
+
+    def _admitted(self, request: OrderRequest) -> tuple[Rule, OrderRequest, Decimal | None]:
+        """Return the order's product, the order as it is taken, and its price bound."""
         check_shape(request)
         rule = self._rule(request.category, request.symbol)
         if self._orders.uses(request.category, request.link_id):
@@ -151,8 +161,7 @@ class Exchange:
         limit = self._limit(rule, request)
         check_notional(rule, request, (request.price and limit) or self._best(rule, request.side))
         self._check_funds(rule, request, limit)
-        order = self._accept(request, limit)
-        return self._match(order, rule, maker=False)
+        return rule, request, limit
 
     def find(self, category: str, *, order_id: str = "", link_id: str = "") -> Order | None:
         """Return an order by its id, or else by the client's id."""
