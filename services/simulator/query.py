@@ -13,6 +13,8 @@ Row = TypeVar("Row")
 
 DAY_MS: Final = 86_400_000
 WEEK_MS: Final = 7 * DAY_MS
+DIGITS_MAX: Final = 20  # more are no amount of anything, and too many to reckon with
+TEXT_MAX: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,9 @@ class Query:
             value = Decimal(raw)
         except InvalidOperation:
             value = Decimal("NaN")
-        if not value.is_finite():
+        if not (
+            value.is_finite() and -DIGITS_MAX <= value.adjusted() <= DIGITS_MAX and len(raw) < 64
+        ):
             raise Refused(10001, f"params error: {name} is invalid")
         return value
 
