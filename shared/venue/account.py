@@ -207,21 +207,22 @@ class Account:
             self._book(row, size=self.position(rule).size)
             return
         sign = 1 if execution.side == "Buy" else -1
+        shared = self.next_id(3)  # one id on both rows, as in the venue's own example
         for coin, flow in (
             (rule.base, execution.qty * sign),
             (rule.quote, -execution.value * sign),
         ):
             fee = execution.fee if coin == execution.fee_currency else ZERO
             moved = LogRow(execution.time_ms, kind, coin, execution, flow, flow, fee=fee)
-            self._book(moved)
+            self._book(moved, row_id=shared)
 
-    def _book(self, row: LogRow, size: Decimal = ZERO) -> None:
+    def _book(self, row: LogRow, size: Decimal = ZERO, row_id: str = "") -> None:
         change = row.cash_flow + row.funding - row.fee
         balance = self.wallet.get(row.currency, ZERO) + change
         self.wallet[row.currency] = balance
         cause = row.cause
         entry = LogEntry(
-            id=self.next_id(3),
+            id=row_id or self.next_id(3),
             type=row.type,
             category=cause.category if cause else "",
             symbol=cause.symbol if cause else "",

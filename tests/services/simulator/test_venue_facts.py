@@ -74,6 +74,15 @@ async def trading(folder: Path) -> AsyncIterator[tuple[Simulator, Client]]:
         yield simulator, client
 
 
+@pytest.mark.fact("RELIABILITY 1.3: an acknowledgement means accepted, and tells ids alone")
+async def test_an_acknowledgement_tells_nothing_of_the_outcome(tmp_path: Path) -> None:
+    async with trading(tmp_path) as (_, client):
+        filled = await client.order("linear", "Sell", "0.1", "36500", orderLinkId="one")
+        empty = await client.order("linear", "Sell", "0.1", "99000", orderLinkId="two")
+    assert [set(said["result"]) for said in (filled, empty)] == [{"orderId", "orderLinkId"}] * 2
+    assert [said["retCode"] for said in (filled, empty)] == [0, 0]
+
+
 @pytest.mark.fact("bybit-v5 5.1: a batch answers 0 and tells each item's code in retExtInfo")
 async def test_a_batch_is_not_atomic(tmp_path: Path) -> None:
     async with trading(tmp_path) as (_, client):

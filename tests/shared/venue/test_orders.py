@@ -400,3 +400,12 @@ def test_a_snapshot_through_json_restores_the_same_account(
     assert first == second
     assert isinstance(exchange.executions[-1], Execution)
     assert exchange.executions[-1] == other.executions[-1]
+
+
+@pytest.mark.fact("RELIABILITY 1.3: the log shows one id on two records")
+def test_both_rows_of_a_spot_trade_carry_one_id() -> None:
+    exchange = venue()
+    exchange.place(order("spot", "Buy", "1", "101"))
+    base, quote = exchange.log[-2:]
+    assert base.id == quote.id
+    assert (base.currency, quote.currency) == ("BTC", "USDT")
