@@ -42,5 +42,6 @@ def private_routes(trading: TradingApi, account: AccountApi) -> Mapping[str, End
         "account/user-setting-config": Endpoint("GET", account.user_settings, 50),
         "account/set-limit-px-action": Endpoint("POST", account.set_limit_action, 5),
         "account/set-delta-mode": Endpoint("POST", account.set_delta_mode, 5),
+        "asset/coin/query-info": Endpoint("GET", account.coin_info, 5),
         "user/query-api": Endpoint("GET", account.key_info, 10),
     }
