@@ -81,6 +81,7 @@ class CcxtClient:
                 "secret": credentials.api_secret if credentials else "",
                 "timeout": TIMEOUT_SECONDS * 1000,
                 "enableRateLimit": False,  # it would hold an order back behind reads
+                "timeout_on_exit": 0,
                 "options": {"recvWindow": RECV_WINDOW_MS},
                 "streaming": {"keepAlive": PING_SECONDS * 1000},
             }
