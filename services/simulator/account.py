@@ -86,6 +86,17 @@ class AccountApi:
         )
         return {"list": [log_row(e) for e in rows], "nextPageCursor": cursor}
 
+    async def coin_info(self, query: Query) -> Row:
+        """The coins traded here; nothing can be deposited or withdrawn, so none has a chain."""
+        wanted = query.text("coin")
+        coins = ["USDT", *sorted({rule.base for rule in self._exchange.rules.values()})]
+        rows = [
+            {"name": coin, "coin": coin, "remainAmount": "0", "chains": []}
+            for coin in coins
+            if wanted in ("", coin)
+        ]
+        return {"rows": rows}
+
     async def key_info(self, _: Query) -> Row:
         """A key that may trade and not withdraw, bound to this machine."""
         return {

@@ -12,6 +12,7 @@ Row = dict[str, Any]
 Lines = list[list[str]]
 
 DAY_MS: Final = 24 * HOUR_MS
+UNRECORDED: Final = "0"
 
 
 @dataclass(slots=True)
@@ -120,7 +121,7 @@ class Board:
         return {"topic": topic, "type": form, "ts": self.at_ms, "data": data, **more}
 
     def _ticker(self, listing: Listing, bar: Bar, *, rest: bool = False) -> Row:
-        """Return the ticker; volumes and open interest are not in the record and stay blank."""
+        """Return the ticker; volumes are not in the record and stay blank."""
         linear = listing.category == "linear"
         last = bar.perp if linear else bar.spot
         day = self._market.closed_bars(listing.symbol, bar.at_ms)[-25:]
@@ -154,8 +155,8 @@ class Board:
             "tickDirection": "ZeroPlusTick",
             "markPrice": plain(bar.mark),
             "indexPrice": plain(bar.spot),
-            "openInterest": "",
-            "openInterestValue": "",
+            "openInterest": UNRECORDED,
+            "openInterestValue": UNRECORDED,  # blank, ccxt takes the product for spot
             "singleOpenInterest": "",
             "singleOpenInterestValue": "",
             "fundingRate": plain(last.rate) if last else "",

@@ -19,6 +19,8 @@ FUNDING_PAGE: Final = 200
 KLINE_PAGE: Final = 1000
 HOURLY: Final = "60"
 UNRECORDED: Final = "0"
+UNLISTED: Final = ("inverse", "option")
+"""Products of the venue of which this one lists none; ccxt asks for all that there are."""
 
 
 class PublicApi:
@@ -35,7 +37,9 @@ class PublicApi:
         return {"timeSecond": str(nanos // 10**9), "timeNano": str(nanos)}
 
     def instruments(self, query: Query) -> Row:
-        """Products by name; linear pages by cursor, spot always answers whole."""
+        """Products by name; linear pages by cursor, spot answers whole, other kinds are empty."""
+        if query.text("category") in UNLISTED:
+            return {"category": query.text("category"), "list": [], "nextPageCursor": ""}
         category = query.category()
         names = self._symbols(query, category)
         base, status = query.text("baseCoin"), query.text("status", "Trading")

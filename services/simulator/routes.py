@@ -81,6 +81,7 @@ def private_routes(
         "account/set-delta-mode": Endpoint("POST", account.set_delta_mode, 5),
         "spot-margin-trade/state": Endpoint("GET", margin.margin_state, 50),
         "spot-margin-trade/max-borrowable": Endpoint("GET", margin.max_borrowable, 50),
+        "asset/coin/query-info": Endpoint("GET", account.coin_info, 5),
         "user/query-api": Endpoint("GET", account.key_info, 10),
     }
 
