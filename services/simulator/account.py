@@ -13,6 +13,10 @@ Row = dict[str, Any]
 
 USER_ID: Final = 1
 UNIFIED: Final = "UNIFIED"
+UNGRANTED: Final = (
+    "Wallet", "Options", "CopyTrading", "BlockTrade", "Exchange", "NFT", "Affiliate", "Earn",
+    "FiatP2P", "FiatConvertBroker", "FiatGlobalPay", "FiatBitPay", "BitCard", "ByXPost",
+)  # fmt: skip
 
 
 class AccountApi:
@@ -105,14 +109,11 @@ class AccountApi:
             "apiKey": self._api_key,
             "readOnly": 0,
             "secret": "",
-            "permissions": {
+            "permissions": {name: [] for name in UNGRANTED}
+            | {
                 "ContractTrade": ["Order", "Position"],
                 "Spot": ["SpotTrade"],
-                "Wallet": [],
-                "Options": [],
                 "Derivatives": ["DerivativesTrade"],
-                "Exchange": [],
-                "Earn": [],
             },
             "ips": ["127.0.0.1"],
             "type": 1,
@@ -122,9 +123,18 @@ class AccountApi:
             "unified": 0,
             "uta": 1,
             "userID": USER_ID,
+            "userIDInt64": str(USER_ID),
+            "inviterID": 0,
+            "inviterIDInt64": "0",
             "vipLevel": "No VIP",
+            "mktMakerLevel": "0",
+            "affiliateID": 0,
+            "affiliateIDInt64": "0",
+            "rsaPublicKey": "",
             "isMaster": True,
             "parentUid": "0",
+            "kycLevel": "LEVEL_DEFAULT",
+            "kycRegion": "",
         }
 
     async def user_settings(self, _: Query) -> Row:

@@ -44,7 +44,9 @@ def private_routes(
 
     async def instruments(query: Query) -> Row:
         query.limit(200, 200)
-        return public.instruments(query)
+        own = {"isPublicRpi": False, "myRpiPermission": False}
+        said = public.instruments(query)
+        return said | {"list": [row | own for row in said["list"]]}
 
     refused = {
         path: Endpoint("POST", _refusing(*reason), 5) for path, reason in NOT_ENABLED.items()

@@ -154,6 +154,7 @@ def position_row(position: Position, exchange: Exchange) -> Row:
         "seq": position.seq,
         "isReduceOnly": False,
         "mmrSysUpdatedTime": "",
+        "mmrSysUpdateTime": "",
         "leverageSysUpdatedTime": "",
         "createdTime": str(position.created_ms),
         "updatedTime": str(position.updated_ms),
