@@ -1,9 +1,10 @@
-"""What the public sees: books and tickers, changed once an hour, a minute after its end."""
+"""What the public sees: books and tickers, as the venue's source moves them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from services.simulator.market import Market
+from services.simulator.market import Source
 from shared.history.records import HOUR_MS, Bar
 from shared.venue.amounts import plain, quotient
 from shared.venue.books import Levels
@@ -12,6 +13,7 @@ Row = dict[str, Any]
 Lines = list[list[str]]
 
 DAY_MS: Final = 24 * HOUR_MS
+SEQ_PER_MS: Final = 1000  # room for the messages of one millisecond
 
 
 @dataclass(slots=True)
@@ -28,18 +30,21 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One topic's news: ``whole`` for who sees it first, ``change`` for who has seen the last."""
+    """One topic's news: ``whole`` for who sees it first, ``change`` for who has seen the last.
+
+    Both are made when asked for, and only until the product is shown again: most have no reader.
+    """
 
     category: str
     topic: str
-    whole: Row
-    change: Row
+    whole: Callable[[], Row]
+    change: Callable[[], Row]
 
 
 class Board:
     """Publishes what ``show`` is given; nothing is published before the first."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: Source) -> None:
         self._market = market
         self.at_ms: int | None = None
         self._seq = 0
@@ -54,10 +59,15 @@ class Board:
         """Return one product as published last."""
         return self._listings[category, symbol]
 
+    def restart(self) -> None:
+        """Count publications anew: the first of each book has ``u`` 1, which resets its readers."""
+        for listing in self._listings.values():
+            listing.update = 0
+
     def open_at(self, at_ms: int) -> None:
         """Stamp what follows with ``at_ms``."""
         self.at_ms = at_ms
-        self._seq = max(self._seq, at_ms)
+        self._seq = max(self._seq, at_ms * SEQ_PER_MS)
 
     def show(
         self, category: str, symbol: str, books: tuple[Levels, Levels], bar: Bar
@@ -86,22 +96,29 @@ class Board:
         return self._ticker(shown, bar, rest=True)
 
     def _news(self, listing: Listing, bids: Lines, asks: Lines, old: Row) -> list[Publication]:
-        name, category = listing.symbol, listing.category
-        changed = {k: v for k, v in listing.ticker.items() if old.get(k) != v}
-        ticker = self._message(f"tickers.{name}", "snapshot", listing.ticker, cs=self._seq)
-        delta = self._message(f"tickers.{name}", "delta", {"symbol": name, **changed}, cs=self._seq)
-        top = self._book(listing, "orderbook.1", "snapshot", listing.bids[:1], listing.asks[:1])
-        deep = self._book(listing, "orderbook.50", "snapshot", listing.bids, listing.asks)
-        moved = self._book(
-            listing,
-            "orderbook.50",
-            "delta",
-            _changes(bids, listing.bids),
-            _changes(asks, listing.asks),
-        )
+        name, category, seq = listing.symbol, listing.category, self._seq
+        new_bids, new_asks, row = listing.bids, listing.asks, listing.ticker
+
+        def ticker() -> Row:
+            return self._message(f"tickers.{name}", "snapshot", row, cs=seq)
+
+        def moved_ticker() -> Row:
+            changed = {k: v for k, v in row.items() if old.get(k) != v}
+            return self._message(f"tickers.{name}", "delta", {"symbol": name, **changed}, cs=seq)
+
+        def top() -> Row:
+            return self._book(listing, "orderbook.1", "snapshot", new_bids[:1], new_asks[:1])
+
+        def deep() -> Row:
+            return self._book(listing, "orderbook.50", "snapshot", new_bids, new_asks)
+
+        def moved() -> Row:
+            changes = _changes(bids, new_bids), _changes(asks, new_asks)
+            return self._book(listing, "orderbook.50", "delta", *changes)
+
         spot = category == "spot"
         return [
-            Publication(category, f"tickers.{name}", ticker, ticker if spot else delta),
+            Publication(category, f"tickers.{name}", ticker, ticker if spot else moved_ticker),
             Publication(category, f"orderbook.1.{name}", top, top),
             Publication(category, f"orderbook.50.{name}", deep, moved),
         ]
@@ -123,46 +140,43 @@ class Board:
         """Return the ticker; volumes and open interest are not in the record and stay blank."""
         linear = listing.category == "linear"
         last = bar.perp if linear else bar.spot
-        day = self._market.closed_bars(listing.symbol, bar.at_ms)[-25:]
-        closes = [b.perp if linear else b.spot for b in day]
+        day = self._market.closed_bars(listing.symbol, bar.at_ms, 25)
+        closes = [b.perp if linear else b.spot for b in day] or [last]
         row: Row = {
             "symbol": listing.symbol,
             "lastPrice": plain(last),
             "prevPrice24h": plain(closes[0]),
             "price24hPcnt": plain(quotient(last - closes[0], closes[0])),
-            "highPrice24h": plain(max(closes)),
-            "lowPrice24h": plain(min(closes)),
+            "highPrice24h": plain(max(*closes, last)),
+            "lowPrice24h": plain(min(*closes, last)),
             "turnover24h": "",
             "volume24h": "",
         }
         if linear or rest:
             row |= _touch(listing)
         if not linear:
-            return {**row, "usdIndexPrice": plain(bar.spot)}
+            return {**row, "usdIndexPrice": plain(self._market.index(listing.symbol, bar))}
         hour_ago = closes[-2] if len(closes) > 1 else last
         return row | self._perpetual(listing.symbol, bar) | {"prevPrice1h": plain(hour_ago)}
 
     def _perpetual(self, symbol: str, bar: Bar) -> Row:
-        """Return what only a perpetual has; the funding estimate is the last settled rate.
-
-        The record holds no minute premiums, and the coming rate must not be known early.
-        """
+        """Return what only a perpetual has."""
         next_ms, hours = self._market.next_settlement(symbol, bar.at_ms)
-        last = self._market.last_settlement(symbol, bar.at_ms)
+        estimate = self._market.estimate(symbol, bar.at_ms)
         cap = self._market.products["linear", symbol].funding_cap
         return {
             "tickDirection": "ZeroPlusTick",
             "markPrice": plain(bar.mark),
-            "indexPrice": plain(bar.spot),
+            "indexPrice": plain(self._market.index(symbol, bar)),
             "openInterest": "",
             "openInterestValue": "",
             "singleOpenInterest": "",
             "singleOpenInterestValue": "",
-            "fundingRate": plain(last.rate) if last else "",
+            "fundingRate": plain(estimate) if estimate is not None else "",
             "nextFundingTime": str(next_ms),
             "fundingIntervalHour": str(hours),
             "fundingCap": plain(cap) if cap is not None else "",
-            "deliveryTime": "0",
+            "deliveryTime": str(self._market.delivery_ms(symbol, bar.at_ms)),
             "deliveryFeeRate": "",
             "predictedDeliveryPrice": "",
             "basis": "",

@@ -1,25 +1,30 @@
-"""Wires the simulator: history, exchange, file, server; alone here settings become adapters."""
+"""Wires the simulator: source, exchange, file, server; alone here settings become adapters."""
 
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Final
 
 import uvicorn
 
 from services.simulator.app import Door, build_app
 from services.simulator.auth import Key
-from services.simulator.clock import VenueClock
+from services.simulator.clock import Time, VenueClock
 from services.simulator.desk import Desk
+from services.simulator.faults import Faults
+from services.simulator.faulty import FaultyDoor, concerns
 from services.simulator.listing import venue_rule
-from services.simulator.market import Market
+from services.simulator.market import Market, Source
+from services.simulator.script import Fault, Script, read_script
 from services.simulator.settings import SimulatorSettings
 from services.simulator.store import open_store
-from services.simulator.streams import Hub
+from services.simulator.streams import CHANNELS, Hub
+from services.simulator.synthetic import Synthetic
 from shared.config.settings import Settings
 from shared.domain.errors import Misconfigured
 from shared.history.files import read_history
@@ -32,6 +37,7 @@ from shared.telemetry.metrics import Metrics
 from shared.venue.exchange import Exchange
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+SYNTHETIC_START: Final = datetime(2024, 1, 1, tzinfo=UTC)
 STOP_SECONDS: Final = 2
 KEEP_ALIVE_SECONDS: Final = 300  # a client that is idle between hours must not lose a request
 
@@ -52,6 +58,8 @@ class Simulator:
     desk: Desk
     hub: Hub
     server: Server
+    faults: Faults | None = None
+    faulty: FaultyDoor | None = None
 
     @property
     def address(self) -> str:
@@ -60,45 +68,53 @@ class Simulator:
         return f"{host}:{port}"
 
 
-async def run(settings: Settings) -> None:
-    """Serve the venue until SIGTERM or SIGINT; the first loop to fail stops the rest."""
+async def run(
+    settings: Settings,
+    *,
+    speed: Decimal | None = None,
+    port: int | None = None,
+    faults: Path | None = None,
+) -> None:
+    """Serve the venue of the settings until SIGTERM or SIGINT; what is given goes before them."""
     configure_logging("simulator", level=settings.log_level, secrets=settings.secrets)
     own = SimulatorSettings(
         database=settings.state_dir / "simulator.sqlite",
         start=settings.replay.start,
         api_key=settings.exchange.api_key,
         api_secret=settings.exchange.api_secret,
-        speed=Decimal(settings.replay.speed),
+        speed=Decimal(settings.replay.speed) if speed is None else speed,
         host=settings.http.host,
-        port=settings.http.port,
+        port=settings.http.port if port is None else port,
         symbols=settings.symbols,
         deposits={"USDT": settings.replay.deposit_usdt},
         autostart=settings.replay.autostart,
         admin_token=settings.replay.admin_token or None,
+        faults=faults,
     )
     async with open_simulator(own, SystemClock()) as simulator:
         await run_until_stopped(*loops(simulator), _announcement(simulator))
+
+
+async def run_alone(settings: SimulatorSettings, *, shows_key: bool) -> None:
+    """Serve a venue for whoever likes, its time running at once; ``shows_key`` prints the key."""
+    configure_logging("simulator", level="INFO", secrets=(settings.api_secret,))
+    async with open_simulator(settings, SystemClock()) as simulator:
+        simulator.desk.start()
+        key = settings if shows_key else None
+        await run_until_stopped(*loops(simulator), _announcement(simulator, key))
 
 
 @contextlib.asynccontextmanager
 async def open_simulator(
     settings: SimulatorSettings, wall: Clock, history: History | None = None
 ) -> AsyncIterator[Simulator]:
-    """Read history and books, and wire the venue; its loops are the caller's to run.
+    """Read source and books, and wire the venue; its loops are the caller's to run.
 
     ``history`` is for who has read it already.
 
-    Raises: Misconfigured when the start lies outside the recorded history.
+    Raises: Misconfigured when the source cannot be had, or does not hold the start.
     """
-    folder = settings.history
-    names = list(settings.symbols) if settings.symbols is not None else None
-    stated = folder / SAMPLE_RULES.name if folder is not None else SAMPLE_RULES
-    products = read_rules(stated) if stated.exists() else sample_rules()
-    if history is None:
-        history = await asyncio.to_thread(read_history, folder, names)
-    market = Market(history, products)
-    start_ms = (settings.start - EPOCH) // timedelta(milliseconds=1)
-    _require_recorded(market, start_ms, settings.start)
+    market, start_ms, clock, script = await _source(settings, wall, history)
     metrics = Metrics("simulator")
     async with open_store(settings.database) as store:
         state = await store.load()
@@ -108,16 +124,19 @@ async def open_simulator(
         desk = Desk(
             exchange=exchange,
             market=market,
-            clock=VenueClock(settings.speed, now_ms, wall),
+            clock=clock if clock is not None else VenueClock(settings.speed, now_ms, wall),
             store=store,
             start_ms=start_ms,
             metrics=metrics,
         )
         key = Key(settings.api_key, settings.api_secret)
-        hub = Hub(desk, key, wall, autostart=settings.autostart)
+        faults = Faults(script, lambda: desk.now_ms, wall) if script.faults else None
+        hub = Hub(desk, key, wall, autostart=settings.autostart, faults=faults)
         desk.audience = hub
         await desk.open(state)
-        app = build_app(desk, Door(desk, key, wall, metrics), hub, metrics, settings.admin_token)
+        door = Door(desk, key, wall, metrics)
+        faulty = FaultyDoor(door, faults, wall, _mishap(desk, hub)) if faults else None
+        app = build_app(desk, faulty or door, hub, metrics, settings.admin_token)
         config = uvicorn.Config(
             app,
             host=settings.host,
@@ -129,7 +148,20 @@ async def open_simulator(
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=STOP_SECONDS,
         )
-        yield Simulator(desk, hub, Server(config))
+        yield Simulator(desk, hub, Server(config), faults, faulty)
+
+
+def _mishap(desk: Desk, hub: Hub) -> Callable[[Fault], Awaitable[None]]:
+    """Return what makes a restart, a cut, a maintenance or a revocation come true."""
+
+    async def happen(fault: Fault) -> None:
+        if fault.kind == "restart":
+            desk.restart()
+        channels = [channel for channel in CHANNELS if concerns(fault, channel)]
+        if channels:
+            await hub.close(*channels)
+
+    return happen
 
 
 def loops(simulator: Simulator) -> tuple[Loop, ...]:
@@ -138,7 +170,8 @@ def loops(simulator: Simulator) -> tuple[Loop, ...]:
     async def serve() -> None:
         await _serve(simulator)
 
-    return serve, simulator.desk.run, simulator.desk.watch, simulator.hub.repeat
+    desk, hub, faulty = simulator.desk, simulator.hub, simulator.faulty
+    return serve, desk.run, desk.watch, hub.repeat, *((faulty.run,) if faulty else ())
 
 
 async def _serve(simulator: Simulator) -> None:
@@ -153,21 +186,78 @@ async def _serve(simulator: Simulator) -> None:
         raise
 
 
-def _announcement(simulator: Simulator) -> Loop:
+def _announcement(simulator: Simulator, key: SimulatorSettings | None = None) -> Loop:
     async def announce() -> None:
         while not simulator.server.started:  # noqa: ASYNC110 - uvicorn offers no event
             await asyncio.sleep(0.01)
-        where = simulator.address
-        sys.stdout.write(
-            f"simulator: http://{where}\n"
-            f'  REST: session = HTTP(...); session.endpoint = "http://{where}"\n'
-            f'  WebSocket: pybit.unified_trading.PUBLIC_WSS = "ws://{where}/v5/public/'
-            '{CHANNEL_TYPE}"; '
-            f'pybit.unified_trading.PRIVATE_WSS = "ws://{where}/v5/private"\n'
-        )
+        lines = pointers(simulator.address)
+        if key is not None:
+            lines += f"  key: {key.api_key}\n  secret: {key.api_secret}\n"
+        sys.stdout.write(lines)
         sys.stdout.flush()
 
     return announce
+
+
+def pointers(where: str) -> str:
+    """Return the lines that point unmodified pybit and ccxt at ``where`` (host:port)."""
+    rest, stream = f"http://{where}", f"ws://{where}/v5"
+    public = ", ".join(f'"{c}": "{stream}/public/{c}"' for c in ("spot", "linear"))
+    return (
+        f"simulator: {rest}\n"
+        f'  pybit REST: session = HTTP(...); session.endpoint = "{rest}"\n'
+        f'  pybit WebSocket: pybit.unified_trading.PUBLIC_WSS = "{stream}/public/'
+        '{CHANNEL_TYPE}"; '
+        f'pybit.unified_trading.PRIVATE_WSS = "{stream}/private"; '
+        f'pybit._websocket_trading.TRADE_WSS = "{stream}/trade"\n'
+        '  ccxt REST: exchange.urls["api"].update(dict.fromkeys('
+        f'("spot", "futures", "v2", "public", "private"), "{rest}"))\n'
+        f'  ccxt WebSocket: exchange.urls["api"]["ws"] = {{"public": {{{public}}}, "private": '
+        f'{{"spot": {{"unified": "{stream}/private"}}, "contract": "{stream}/private", '
+        f'"usdc": "{stream}/private", "trade": "{stream}/trade"}}}}\n'
+    )
+
+
+async def _source(
+    settings: SimulatorSettings, wall: Clock, history: History | None
+) -> tuple[Source, int, Time | None, Script]:
+    """Return where prices come from, the first instant, its clock if it has one, the script."""
+    if settings.synthetic is not None:
+        start_ms = _ms(settings.start or SYNTHETIC_START)
+        script = _script(settings, start_ms)
+        step_ms = max(1, int(settings.speed * 1000 / settings.moves_per_second))
+        try:
+            made = Synthetic(
+                settings.synthetic, settings.seed, start_ms, step_ms, script.happenings
+            )
+        except ValueError as error:
+            raise Misconfigured(f"--synthetic: {error}.") from error
+        return made, start_ms, None, script
+    folder = settings.history
+    names = list(settings.symbols) if settings.symbols is not None else None
+    stated = folder / SAMPLE_RULES.name if folder is not None else SAMPLE_RULES
+    products = read_rules(stated) if stated.exists() else sample_rules()
+    if history is None:
+        history = await asyncio.to_thread(read_history, folder, names)
+    market = Market(history, products)
+    if settings.start is None:
+        start_ms = max((bars[0].at_ms for bars in market.bars.values() if bars), default=0)
+    else:
+        start_ms = _ms(settings.start)
+        _require_recorded(market, start_ms, settings.start)
+    return market, start_ms, None, _script(settings, start_ms)
+
+
+def _script(settings: SimulatorSettings, start_ms: int) -> Script:
+    """Return the script; only a market that is made up can be told what to do."""
+    script = read_script(settings.faults, start_ms) if settings.faults is not None else Script()
+    if script.happenings and settings.synthetic is None:
+        raise Misconfigured(f"{settings.faults}: [[event]] needs --synthetic: others cannot do it.")
+    return script
+
+
+def _ms(at: datetime) -> int:
+    return (at - EPOCH) // timedelta(milliseconds=1)
 
 
 def _require_recorded(market: Market, start_ms: int, start: datetime) -> None:

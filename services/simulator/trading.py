@@ -165,7 +165,7 @@ class TradingApi:
         return [order] if order is not None else []
 
     def _oldest_recent(self) -> int:
-        return max(0, len(self._exchange.orders) - CLOSED_KEPT)
+        return max(self._desk.forgotten, len(self._exchange.orders) - CLOSED_KEPT)
 
     def _is_recent(self, order: Order) -> bool:
         recent = self._exchange.orders[self._oldest_recent() :]
