@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import tempfile
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -25,11 +24,10 @@ async def serve_venue(given: Mapping[str, Any], state: Path | None) -> None:
         options.setdefault("speed", Decimal(1))
     stated = [os.environ.get(name, "") for name in KEYS]
     key, secret = stated if all(stated) else (secrets.token_hex(9), secrets.token_hex(18))
-    with tempfile.TemporaryDirectory(prefix="carry-simulator-") as folder:
-        settings = SimulatorSettings(
-            **{"start": None, **options},
-            database=(state or Path(folder)) / "simulator.sqlite",
-            api_key=key,
-            api_secret=secret,
-        )
-        await run_alone(settings, shows_key=not all(stated))
+    settings = SimulatorSettings(
+        **{"start": None, **options},
+        database=state / "simulator.sqlite" if state is not None else None,
+        api_key=key,
+        api_secret=secret,
+    )
+    await run_alone(settings, shows_key=not all(stated))

@@ -11,7 +11,7 @@ import structlog
 from services.simulator.board import Board, Publication
 from services.simulator.clock import Time
 from services.simulator.market import Due, Product, Source
-from services.simulator.store import BookStore, Row
+from services.simulator.store import Books, Row
 from shared.domain.errors import InvariantViolation
 from shared.history.records import Bar
 from shared.telemetry.metrics import Metrics
@@ -55,7 +55,7 @@ class Desk:
         exchange: Exchange,
         market: Source,
         clock: Time,
-        store: BookStore,
+        store: Books,
         start_ms: int,
         metrics: Metrics,
     ) -> None:

@@ -17,11 +17,11 @@ class SimulatorSettings:
     ``faults`` is a script as docs/simulator.md describes it.
 
     ``deposits`` open the account when ``database`` is new; an existing file goes on where it
-    ended. ``admin_token`` admits callers of /sim/* that are not on this machine; without one there
-    are none.
+    ended, and None keeps nothing. ``admin_token`` admits callers of /sim/* that are not on this
+    machine; without one there are none.
     """
 
-    database: Path
+    database: Path | None
     start: datetime | None
     api_key: str
     api_secret: str = field(repr=False)

@@ -89,9 +89,9 @@ def test_there_is_history_before_the_start_at_the_announced_interval() -> None:
 
 
 def test_funding_at_the_cap_settles_hourly_until_it_is_over_and_not_on_bitcoin() -> None:
-    span = {"from_ms": START_MS + 1, "until_ms": START_MS + 11 * HOUR_MS}
+    span = START_MS + 1, START_MS + 11 * HOUR_MS
     made = market(
-        7, 1, Happening("funding", "SOLUSDT", **span), Happening("funding", "BTCUSDT", **span)
+        7, 1, Happening("funding", "SOLUSDT", *span), Happening("funding", "BTCUSDT", *span)
     )
     hours = [h for h in range(1, 25) if made.due_settlement("SOLUSDT", START_MS + h * HOUR_MS)]
     # 08:00 settles at the cap after eight hours; then hourly up to the end, then by eights again
