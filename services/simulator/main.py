@@ -14,11 +14,12 @@ import uvicorn
 
 from services.simulator.app import Door, build_app
 from services.simulator.auth import Key
-from services.simulator.clock import Time, VenueClock
+from services.simulator.clock import FollowingClock, Time, VenueClock
 from services.simulator.desk import Desk
 from services.simulator.faults import Faults
 from services.simulator.faulty import FaultyDoor, concerns
 from services.simulator.listing import venue_rule
+from services.simulator.live_feed import open_feed
 from services.simulator.market import Market, Source
 from services.simulator.script import Fault, Script, read_script
 from services.simulator.settings import SimulatorSettings
@@ -59,7 +60,7 @@ class Simulator:
     hub: Hub
     server: Server
     faults: Faults | None = None
-    faulty: FaultyDoor | None = None
+    more: tuple[Loop, ...] = ()
 
     @property
     def address(self) -> str:
@@ -114,17 +115,22 @@ async def open_simulator(
 
     Raises: Misconfigured when the source cannot be had, or does not hold the start.
     """
-    market, start_ms, clock, script = await _source(settings, wall, history)
     metrics = Metrics("simulator")
-    async with open_store(settings.database) as store:
+    async with (
+        _opened_source(settings, wall, history) as (market, start_ms, more),
+        open_store(settings.database) as store,
+    ):
+        script = _script(settings, start_ms)
         state = await store.load()
         rules = [venue_rule(product) for product in market.products.values()]
         exchange = Exchange(rules, settings.deposits, start_ms)
         now_ms = state["head"]["now_ms"] if state is not None else start_ms
+        if settings.live is not None and now_ms > start_ms:
+            raise Misconfigured("--live: the kept books are newer than the venue's own time.")
         desk = Desk(
             exchange=exchange,
             market=market,
-            clock=clock if clock is not None else VenueClock(settings.speed, now_ms, wall),
+            clock=_clock(settings, now_ms, wall),
             store=store,
             start_ms=start_ms,
             metrics=metrics,
@@ -148,7 +154,9 @@ async def open_simulator(
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=STOP_SECONDS,
         )
-        yield Simulator(desk, hub, Server(config), faults, faulty)
+        if faulty is not None:
+            more = (*more, faulty.run)
+        yield Simulator(desk, hub, Server(config), faults, more)
 
 
 def _mishap(desk: Desk, hub: Hub) -> Callable[[Fault], Awaitable[None]]:
@@ -170,8 +178,8 @@ def loops(simulator: Simulator) -> tuple[Loop, ...]:
     async def serve() -> None:
         await _serve(simulator)
 
-    desk, hub, faulty = simulator.desk, simulator.hub, simulator.faulty
-    return serve, desk.run, desk.watch, hub.repeat, *((faulty.run,) if faulty else ())
+    desk = simulator.desk
+    return serve, desk.run, desk.watch, simulator.hub.repeat, *simulator.more
 
 
 async def _serve(simulator: Simulator) -> None:
@@ -218,21 +226,37 @@ def pointers(where: str) -> str:
     )
 
 
-async def _source(
+@contextlib.asynccontextmanager
+async def _opened_source(
     settings: SimulatorSettings, wall: Clock, history: History | None
-) -> tuple[Source, int, Time | None, Script]:
-    """Return where prices come from, the first instant, its clock if it has one, the script."""
-    if settings.synthetic is not None:
-        start_ms = _ms(settings.start or SYNTHETIC_START)
-        script = _script(settings, start_ms)
-        step_ms = max(1, int(settings.speed * 1000 / settings.moves_per_second))
-        try:
-            made = Synthetic(
-                settings.synthetic, settings.seed, start_ms, step_ms, script.happenings
-            )
-        except ValueError as error:
-            raise Misconfigured(f"--synthetic: {error}.") from error
-        return made, start_ms, None, script
+) -> AsyncIterator[tuple[Source, int, tuple[Loop, ...]]]:
+    """Return where prices come from, the first instant, and the loops that bring them."""
+    if settings.live is not None:
+        async with open_feed(settings.live, settings.symbols, wall) as feed:
+            yield feed.market, feed.market.now_ms, (feed.run,)
+    elif settings.synthetic is not None:
+        yield *_synthetic(settings, settings.synthetic), ()
+    else:
+        yield *await _recorded(settings, history), ()
+
+
+def _clock(settings: SimulatorSettings, now_ms: int, wall: Clock) -> Time:
+    if settings.live is not None:
+        return FollowingClock(now_ms, wall)
+    return VenueClock(settings.speed, now_ms, wall)
+
+
+def _synthetic(settings: SimulatorSettings, count: int) -> tuple[Source, int]:
+    start_ms = _ms(settings.start or SYNTHETIC_START)
+    step_ms = max(1, int(settings.speed * 1000 / settings.moves_per_second))
+    happenings = _script(settings, start_ms).happenings
+    try:
+        return Synthetic(count, settings.seed, start_ms, step_ms, happenings), start_ms
+    except ValueError as error:
+        raise Misconfigured(f"--synthetic: {error}.") from error
+
+
+async def _recorded(settings: SimulatorSettings, history: History | None) -> tuple[Source, int]:
     folder = settings.history
     names = list(settings.symbols) if settings.symbols is not None else None
     stated = folder / SAMPLE_RULES.name if folder is not None else SAMPLE_RULES
@@ -241,11 +265,10 @@ async def _source(
         history = await asyncio.to_thread(read_history, folder, names)
     market = Market(history, products)
     if settings.start is None:
-        start_ms = max((bars[0].at_ms for bars in market.bars.values() if bars), default=0)
-    else:
-        start_ms = _ms(settings.start)
-        _require_recorded(market, start_ms, settings.start)
-    return market, start_ms, None, _script(settings, start_ms)
+        firsts = (bars[0].at_ms for bars in market.bars.values() if bars)
+        return market, max(firsts, default=0)
+    _require_recorded(market, _ms(settings.start), settings.start)
+    return market, _ms(settings.start)
 
 
 def _script(settings: SimulatorSettings, start_ms: int) -> Script:

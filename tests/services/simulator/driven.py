@@ -7,7 +7,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -58,7 +58,7 @@ class Driven:
     def __init__(self, simulator: Simulator, clock: ManualClock) -> None:
         self.simulator = simulator
         self.clock = clock
-        self.app: Any = simulator.server.config.app
+        self.app = cast(Any, simulator.server.config.app)
         self.transcript: list[str] = []
         self._http = httpx.AsyncClient(
             transport=httpx.ASGITransport(app=self.app), base_url="http://venue"
@@ -119,9 +119,8 @@ async def driven(folder: Path, script: str = "", **changes: Any) -> AsyncIterato
     }  # fmt: skip
     clock = ManualClock()
     async with open_simulator(SimulatorSettings(**plain | changes), clock) as simulator:
-        tasks = [asyncio.create_task(simulator.desk.run())]
-        if simulator.faulty is not None:
-            tasks.append(asyncio.create_task(simulator.faulty.run()))
+        loops = (simulator.desk.run, *simulator.more)
+        tasks = [asyncio.create_task(loop()) for loop in loops]
         simulator.desk.start()
         try:
             yield Driven(simulator, clock)
