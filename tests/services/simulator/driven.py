@@ -60,6 +60,7 @@ class Driven:
         self.clock = clock
         self.app = cast(Any, simulator.server.config.app)
         self.transcript: list[str] = []
+        self._sockets: list[Socket] = []
         self._http = httpx.AsyncClient(
             transport=httpx.ASGITransport(app=self.app), base_url="http://venue"
         )
@@ -67,6 +68,7 @@ class Driven:
     async def socket(self, path: str, *topics: str) -> Socket:
         """Open a socket and subscribe; ``/v5/private`` is authorised first."""
         socket = Socket(self, path)
+        self._sockets.append(socket)
         if path.endswith("private"):
             expires = int(self.clock.now().timestamp() * 1000) + 10_000
             sign = hmac.new(SECRET.encode(), f"GET/realtime{expires}".encode(), hashlib.sha256)
@@ -74,6 +76,13 @@ class Driven:
         socket.send({"op": "subscribe", "args": list(topics)})
         await self.clock.advance(0.05)
         return socket
+
+    async def close(self) -> None:
+        """Hang up everywhere."""
+        for socket in self._sockets:
+            socket.task.cancel()
+        await asyncio.gather(*(s.task for s in self._sockets), return_exceptions=True)
+        await self._http.aclose()
 
     async def get(self, path: str, query: str = "") -> httpx.Response:
         """Return the answer to a signed GET, moving time while it takes."""
@@ -122,9 +131,11 @@ async def driven(folder: Path, script: str = "", **changes: Any) -> AsyncIterato
         loops = (simulator.desk.run, *simulator.more)
         tasks = [asyncio.create_task(loop()) for loop in loops]
         simulator.desk.start()
+        venue = Driven(simulator, clock)
         try:
-            yield Driven(simulator, clock)
+            yield venue
         finally:
+            await venue.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
