@@ -29,7 +29,7 @@ from services.simulator.synthetic import Synthetic
 from shared.config.settings import Settings
 from shared.domain.errors import Misconfigured
 from shared.history.files import read_history
-from shared.history.records import History
+from shared.history.records import History, MalformedHistory
 from shared.history.rules import SAMPLE_RULES, read_rules, sample_rules
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.service import Loop, run_until_stopped
@@ -257,18 +257,25 @@ def _synthetic(settings: SimulatorSettings, count: int) -> tuple[Source, int]:
 
 
 async def _recorded(settings: SimulatorSettings, history: History | None) -> tuple[Source, int]:
+    try:
+        market = await _market(settings, history)
+    except (MalformedHistory, ValueError) as error:
+        raise Misconfigured(f"--history: {error}.") from error
+    if settings.start is None:
+        firsts = (bars[0].at_ms for bars in market.bars.values() if bars)
+        return market, max(firsts, default=0)
+    _require_recorded(market, _ms(settings.start), settings.start)
+    return market, _ms(settings.start)
+
+
+async def _market(settings: SimulatorSettings, history: History | None) -> Market:
     folder = settings.history
     names = list(settings.symbols) if settings.symbols is not None else None
     stated = folder / SAMPLE_RULES.name if folder is not None else SAMPLE_RULES
     products = read_rules(stated) if stated.exists() else sample_rules()
     if history is None:
         history = await asyncio.to_thread(read_history, folder, names)
-    market = Market(history, products)
-    if settings.start is None:
-        firsts = (bars[0].at_ms for bars in market.bars.values() if bars)
-        return market, max(firsts, default=0)
-    _require_recorded(market, _ms(settings.start), settings.start)
-    return market, _ms(settings.start)
+    return Market(history, products)
 
 
 def _script(settings: SimulatorSettings, start_ms: int) -> Script:

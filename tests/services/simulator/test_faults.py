@@ -1,5 +1,6 @@
 """What goes wrong, by script: each fault as a client meets it, and the same for the same seed."""
 
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from shared.domain.errors import Misconfigured
+from tests.services.simulator.builders import Client, serving, settings, signed, state
 from tests.services.simulator.driven import Driven, driven
 
 D = Decimal
@@ -337,3 +339,52 @@ async def test_recorded_history_cannot_be_told_what_to_do(tmp_path: Path) -> Non
     with pytest.raises(Misconfigured, match="needs --synthetic"):
         async with driven(tmp_path, script, synthetic=None, symbols=("BTCUSDT",)):
             pytest.fail("it opened")
+
+
+async def books_after(folder: Path) -> dict[str, Any]:
+    """Trade over real sockets while requests, replies and events go astray; return the books."""
+    script = folder / "faults.toml"
+    script.write_text(
+        """
+        seed = 3
+        [[fault]]
+        kind = "lost_request"
+        where = "order/create"
+        rate = 0.3
+        seconds = 0.05
+        [[fault]]
+        kind = "lost_reply"
+        where = "order/create"
+        rate = 0.3
+        seconds = 0.05
+        [[fault]]
+        kind = "error"
+        where = "order/create"
+        rate = 0.3
+        executes = true
+        [[fault]]
+        kind = "dropped_event"
+        rate = 0.5
+        """
+    )
+    given = settings(folder, database=None, synthetic=5, symbols=None, faults=script)
+    async with serving(given) as simulator, Client(simulator) as client:
+        codes = []
+        for n in range(20):
+            raw = json.dumps(
+                {
+                    "category": "spot", "symbol": "BTCUSDT", "side": "Buy" if n % 3 else "Sell",
+                    "orderType": "Market", "marketUnit": "baseCoin", "qty": "0.01",
+                    "orderLinkId": f"o{n}",
+                }
+            )  # fmt: skip
+            answer = await client.http.post("/v5/order/create", content=raw, headers=signed(raw))
+            code = answer.json()["retCode"] if answer.status_code == 200 else answer.status_code
+            codes.append(code)
+        assert {0, 504, 10016} <= set(codes)
+        shown = await state(simulator)
+        return {"codes": codes, **{k: shown[k] for k in ("wallet", "positions", "counts")}}
+
+
+async def test_over_sockets_the_same_seed_leaves_the_same_books(tmp_path: Path) -> None:
+    assert await books_after(tmp_path) == await books_after(tmp_path)
