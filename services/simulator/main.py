@@ -148,6 +148,7 @@ async def open_simulator(
             host=settings.host,
             port=settings.port,
             ws="websockets-sansio",
+            ws_per_message_deflate=False,  # as the venue sends, and cheaper
             lifespan="off",
             log_level="warning",
             access_log=False,

@@ -84,6 +84,7 @@ class Synthetic:
             for name, place in self._places.items()
         }
         self._lots = {key: self._lot(key) for key in self.products}
+        self._usual = {name: self._usual_interval(n) for name, n in self._places.items()}
         groups = min(GROUPS, count)
         self._slot_ms = max(1, step_ms // groups)
         self._groups = [self.symbols[first::groups] for first in range(groups)]
@@ -95,6 +96,7 @@ class Synthetic:
         self._points: dict[tuple[int, int], tuple[int, int, int]] = {}
         self._newest: dict[str, Bar] = {}
         self._days: dict[str, tuple[int, int, tuple[Bar, ...]]] = {}
+        self._next: dict[str, tuple[int, int, int, Decimal]] = {}
         self._paid: dict[str, list[Settlement]] = {name: [] for name in self.symbols}
         self._paid_to = dict.fromkeys(self.symbols, self._origin_ms)
 
@@ -187,14 +189,11 @@ class Synthetic:
 
     def next_settlement(self, symbol: str, at_ms: int) -> tuple[int, int]:
         """Return the instant and the interval (hours) of the next settlement after ``at_ms``."""
-        hour = (at_ms // HOUR_MS + 1) * HOUR_MS
-        while not self._settles(symbol, hour):
-            hour += HOUR_MS
-        return hour, self._interval(symbol, hour - 1)
+        return self._coming(symbol, at_ms)[1:3]
 
     def estimate(self, symbol: str, at_ms: int) -> Decimal | None:
         """Return the coming rate itself: the running estimate of this market is never wrong."""
-        return self._rate(symbol, self.next_settlement(symbol, at_ms)[0])
+        return self._coming(symbol, at_ms)[3]
 
     def delivery_ms(self, symbol: str, at_ms: int) -> int:
         """Return when the perpetual ends, once that is announced."""
@@ -202,6 +201,18 @@ class Synthetic:
             if each.from_ms <= at_ms and each.until_ms is not None:
                 return each.until_ms
         return 0
+
+    def _coming(self, symbol: str, at_ms: int) -> tuple[int, int, int, Decimal]:
+        """Return the hour that was asked in, and instant, interval and rate of what comes next."""
+        asked = at_ms // HOUR_MS
+        known = self._next.get(symbol)
+        if known is None or known[0] != asked:
+            hour = (asked + 1) * HOUR_MS
+            while not self._settles(symbol, hour):
+                hour += HOUR_MS
+            rate = self._rate(symbol, hour)
+            known = self._next[symbol] = asked, hour, self._interval(symbol, hour - 1), rate
+        return known
 
     def _of(self, symbol: str, kind: str) -> Iterable[Happening]:
         return (each for each in self._happenings[symbol] if each.kind == kind)
@@ -213,7 +224,7 @@ class Synthetic:
 
     def _interval(self, symbol: str, at_ms: int) -> int:
         """Return the interval that runs at ``at_ms``, in hours."""
-        usual = self._usual_interval(symbol)
+        usual = self._usual[symbol]
         for each in self._of(symbol, "funding"):
             hours = each.interval_hours
             if hours is None:
@@ -223,8 +234,7 @@ class Synthetic:
                 return hours
         return usual
 
-    def _usual_interval(self, symbol: str) -> int:
-        place = self._places[symbol]
+    def _usual_interval(self, place: int) -> int:
         return 8 if place < len(NAMED) else (8, 8, 8, 4, 4, 1)[self._drawn(place, 98, 0, 6)]
 
     def _rate(self, symbol: str, at_ms: int) -> Decimal:
