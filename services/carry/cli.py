@@ -5,6 +5,8 @@ import importlib
 import os
 import sys
 from collections.abc import Coroutine
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,9 +72,62 @@ def demo(
 
 
 @app.command()
-def simulator() -> None:
-    """Speak Bybit V5 over recorded history."""
-    _serve("simulator")
+def simulator(
+    history: Annotated[
+        Path | None, typer.Option(help="Replay this folder of recorded history.")
+    ] = None,
+    live: Annotated[
+        str | None, typer.Option(help="Take prices from the venue at this address.")
+    ] = None,
+    synthetic: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Make so many symbols up.")
+    ] = None,
+    faults: Annotated[Path | None, typer.Option(help="Go wrong as this script says.")] = None,
+    speed: Annotated[
+        float | None, typer.Option(min=0.001, help="Venue seconds per second, of what is not live.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one.")] = None,
+    symbols: Annotated[str | None, typer.Option(help="Trade these alone: BTCUSDT,ETHUSDT.")] = None,
+    start: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%dT%H:%MZ"], help="The first instant, UTC.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Draws the synthetic market.")] = 0,
+    rate: Annotated[
+        int, typer.Option(min=1, max=100, help="Moves of a synthetic symbol per second.")
+    ] = 1,
+    state: Annotated[
+        Path | None, typer.Option(help="Keep the books here, and go on with them.")
+    ] = None,
+) -> None:
+    """Speak Bybit V5 over recorded history, a live venue's prices or a made-up market.
+
+    Without a source of prices it is the platform's own, and needs its CARRY_* settings.
+    """
+    sources = {"history": history, "live": live, "synthetic": synthetic}
+    chosen = {name: value for name, value in sources.items() if value is not None}
+    exact_speed = None if speed is None else Decimal(str(speed))
+    if len(chosen) > 1:
+        raise Misconfigured(f"--{' and --'.join(chosen)} cannot go together: choose one source.")
+    if not chosen:
+        _serve("simulator", speed=exact_speed, port=port, faults=faults)
+        return
+    from services.carry.venue import serve_venue
+
+    _run(
+        serve_venue(
+            {
+                **chosen,
+                "faults": faults,
+                "speed": exact_speed,
+                "port": port,
+                "symbols": tuple(symbols.split(",")) if symbols else None,
+                "start": start.replace(tzinfo=UTC) if start else None,
+                "seed": seed,
+                "moves_per_second": rate,
+            },
+            state,
+        )
+    )
 
 
 @app.command()

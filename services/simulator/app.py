@@ -4,7 +4,7 @@ import hmac
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 from starlette.applications import Starlette
@@ -33,6 +33,13 @@ TOO_MANY: Final = Refused(10006, "Too many visits. Exceeded the API Rate Limit."
 LOOPBACK: Final = ("127.0.0.1", "::1")
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 LOG_TAIL: Final = 20
+
+
+class Answers(Protocol):
+    """Whoever answers under ``/v5``."""
+
+    async def answer(self, request: Request) -> Response:
+        """Return the answer to one request."""
 
 
 class Door:
@@ -191,7 +198,7 @@ def venue_state(desk: Desk) -> Row:
 
 def build_app(
     desk: Desk,
-    door: Door,
+    door: Answers,
     sockets: Mapping[str, Callable[[WebSocket], Awaitable[None]]],
     metrics: Metrics,
     admin_token: str | None,

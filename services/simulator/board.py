@@ -1,29 +1,70 @@
-"""What the public sees: books and tickers, changed once an hour, a minute after its end."""
+"""What the public sees: books and tickers, as the venue's source moves them."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
-from services.simulator.market import Market
-from shared.history.records import HOUR_MS, Bar
+from services.simulator.market import Product, Source
+from shared.history.records import Bar
 from shared.venue.amounts import plain, quotient
 from shared.venue.books import Levels
 
 Row = dict[str, Any]
 Lines = list[list[str]]
 
-DAY_MS: Final = 24 * HOUR_MS
 UNRECORDED: Final = "0"
+KINDS: Final = ("tickers", "orderbook.1", "orderbook.50")
+SEQ_PER_MS: Final = 1000  # room for the messages of one millisecond
+
+
+class Shown:
+    """One product as it was published once; its texts are made when first asked for.
+
+    Most products have no reader: what nobody asks for is never written out.
+    """
+
+    __slots__ = ("_lines", "_ticker", "at_ms", "bar", "books", "seq", "update", "write_ticker")
+
+    def __init__(
+        self,
+        books: tuple[Levels, Levels],
+        bar: Bar | None,
+        write_ticker: Callable[["Shown"], Row],
+        stamps: tuple[int, int, int] = (0, 0, 0),
+    ) -> None:
+        self.books = books
+        self.bar = bar
+        self.write_ticker = write_ticker
+        self.at_ms, self.seq, self.update = stamps
+        self._lines: tuple[Lines, Lines] | None = None
+        self._ticker: Row | None = None
+
+    @property
+    def lines(self) -> tuple[Lines, Lines]:
+        """Bids and asks as texts."""
+        if self._lines is None:
+            bids, asks = self.books
+            self._lines = _lines(bids), _lines(asks)
+        return self._lines
+
+    @property
+    def ticker(self) -> Row:
+        """The whole ticker; empty before the first prices."""
+        if self._ticker is None:
+            self._ticker = self.write_ticker(self) if self.bar is not None else {}
+        return self._ticker
 
 
 @dataclass(slots=True)
 class Listing:
-    """One product as it was published last; ``update`` counts its publications."""
+    """One product: what was published last, what before; ``update`` counts its publications."""
 
     category: str
     symbol: str
-    bids: Lines = field(default_factory=list)
-    asks: Lines = field(default_factory=list)
-    ticker: Row = field(default_factory=dict)
+    last: Shown
+    before: Shown
     update: int = 0
 
 
@@ -33,18 +74,51 @@ class Publication:
 
     category: str
     topic: str
-    whole: Row
-    change: Row
+    symbol: str
+    last: Shown
+    before: Shown
+
+    def whole(self) -> Row:
+        """Return all there is to say."""
+        if self.topic.startswith("tickers"):
+            return self._message("snapshot", self.last.ticker, cs=self.last.seq)
+        bids, asks = self.last.lines
+        top = self.topic.startswith("orderbook.1.")
+        return self._book("snapshot", *((bids[:1], asks[:1]) if top else (bids, asks)))
+
+    def change(self) -> Row:
+        """Return what is new since the publication before; some topics always say all."""
+        if self.topic.startswith("tickers") and self.category == "linear":
+            old = self.before.ticker
+            changed = {k: v for k, v in self.last.ticker.items() if old.get(k) != v}
+            data = {"symbol": self.symbol, **changed}
+            return self._message("delta", data, cs=self.last.seq)
+        if not self.topic.startswith("orderbook.50."):
+            return self.whole()
+        pairs = zip(self.before.lines, self.last.lines, strict=True)
+        return self._book("delta", *(_changes(old, new) for old, new in pairs))
+
+    def _book(self, form: str, bids: Lines, asks: Lines) -> Row:
+        last = self.last
+        data = {"s": self.symbol, "b": bids, "a": asks, "u": last.update, "seq": last.seq}
+        return self._message(form, data, cts=last.at_ms)
+
+    def _message(self, form: str, data: Row, **more: int) -> Row:
+        return {"topic": self.topic, "type": form, "ts": self.last.at_ms, "data": data, **more}
 
 
 class Board:
     """Publishes what ``show`` is given; nothing is published before the first."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: Source) -> None:
         self._market = market
         self.at_ms: int | None = None
         self._seq = 0
-        self._listings = {key: Listing(*key) for key in market.products}
+        self._listings: dict[Product, Listing] = {}
+        self._days: dict[Product, tuple[int, tuple[Decimal, ...]]] = {}
+        for category, symbol in market.products:
+            nothing = self._shown(category, symbol, ([], []), None)
+            self._listings[category, symbol] = Listing(category, symbol, nothing, nothing)
 
     @property
     def seq(self) -> int:
@@ -55,115 +129,107 @@ class Board:
         """Return one product as published last."""
         return self._listings[category, symbol]
 
+    def restart(self) -> None:
+        """Count publications anew: the first of each book has ``u`` 1, which resets its readers."""
+        for listing in self._listings.values():
+            listing.update = 0
+
     def open_at(self, at_ms: int) -> None:
         """Stamp what follows with ``at_ms``."""
         self.at_ms = at_ms
-        self._seq = max(self._seq, at_ms)
+        self._seq = max(self._seq, at_ms * SEQ_PER_MS)
 
     def show(
         self, category: str, symbol: str, books: tuple[Levels, Levels], bar: Bar
     ) -> list[Publication]:
         """Take one product's new book and prices in and return what its topics say."""
         listing = self._listings[category, symbol]
-        before = (listing.bids, listing.asks, listing.ticker)
         self._seq += 1
         listing.update += 1
-        listing.bids, listing.asks = (_lines(side) for side in books)
-        listing.ticker = self._ticker(listing, bar)
-        return self._news(listing, *before)
+        stamps = self.at_ms or 0, self._seq, listing.update
+        listing.before = listing.last
+        listing.last = self._shown(category, symbol, books, bar, stamps)
+        return [self._publication(listing, kind) for kind in KINDS]
 
     def publication(self, category: str, topic: str) -> Publication | None:
         """Return what a topic said last, to whom it is new; None before it said anything."""
         kind, _, symbol = topic.rpartition(".")
         listing = self._listings.get((category, symbol))
-        if self.at_ms is None or listing is None or not listing.update:
+        if self.at_ms is None or listing is None or not listing.update or kind not in KINDS:
             return None
-        news = self._news(listing, listing.bids, listing.asks, listing.ticker)
-        return next((p for p in news if p.topic == f"{kind}.{symbol}"), None)
+        return self._publication(listing, kind)
 
     def ticker(self, category: str, symbol: str, books: tuple[Levels, Levels], bar: Bar) -> Row:
         """Return the row of market/tickers for a product that may not be published yet."""
-        shown = Listing(category, symbol, _lines(books[0]), _lines(books[1]))
-        return self._ticker(shown, bar, rest=True)
+        shown = self._shown(category, symbol, books, bar)
+        return self._ticker(category, symbol, shown, rest=True)
 
-    def _news(self, listing: Listing, bids: Lines, asks: Lines, old: Row) -> list[Publication]:
-        name, category = listing.symbol, listing.category
-        changed = {k: v for k, v in listing.ticker.items() if old.get(k) != v}
-        ticker = self._message(f"tickers.{name}", "snapshot", listing.ticker, cs=self._seq)
-        delta = self._message(f"tickers.{name}", "delta", {"symbol": name, **changed}, cs=self._seq)
-        top = self._book(listing, "orderbook.1", "snapshot", listing.bids[:1], listing.asks[:1])
-        deep = self._book(listing, "orderbook.50", "snapshot", listing.bids, listing.asks)
-        moved = self._book(
-            listing,
-            "orderbook.50",
-            "delta",
-            _changes(bids, listing.bids),
-            _changes(asks, listing.asks),
-        )
-        spot = category == "spot"
-        return [
-            Publication(category, f"tickers.{name}", ticker, ticker if spot else delta),
-            Publication(category, f"orderbook.1.{name}", top, top),
-            Publication(category, f"orderbook.50.{name}", deep, moved),
-        ]
+    def _publication(self, listing: Listing, kind: str) -> Publication:
+        name = listing.symbol
+        return Publication(listing.category, f"{kind}.{name}", name, listing.last, listing.before)
 
-    def _book(self, listing: Listing, kind: str, form: str, bids: Lines, asks: Lines) -> Row:
-        data = {
-            "s": listing.symbol,
-            "b": bids,
-            "a": asks,
-            "u": listing.update,
-            "seq": self._seq,
-        }
-        return self._message(f"{kind}.{listing.symbol}", form, data, cts=self.at_ms or 0)
+    def _shown(
+        self,
+        category: str,
+        symbol: str,
+        books: tuple[Levels, Levels],
+        bar: Bar | None,
+        stamps: tuple[int, int, int] = (0, 0, 0),
+    ) -> Shown:
+        return Shown(books, bar, partial(self._ticker, category, symbol), stamps)
 
-    def _message(self, topic: str, form: str, data: Row, **more: int) -> Row:
-        return {"topic": topic, "type": form, "ts": self.at_ms, "data": data, **more}
-
-    def _ticker(self, listing: Listing, bar: Bar, *, rest: bool = False) -> Row:
+    def _ticker(self, category: str, symbol: str, shown: Shown, *, rest: bool = False) -> Row:
         """Return the ticker; volumes are not in the record and stay blank."""
-        linear = listing.category == "linear"
+        assert shown.bar is not None
+        bar, linear = shown.bar, category == "linear"
         last = bar.perp if linear else bar.spot
-        day = self._market.closed_bars(listing.symbol, bar.at_ms)[-25:]
-        closes = [b.perp if linear else b.spot for b in day]
+        opened, high, low, hour_ago = self._day(category, symbol, bar)
         row: Row = {
-            "symbol": listing.symbol,
+            "symbol": symbol,
             "lastPrice": plain(last),
-            "prevPrice24h": plain(closes[0]),
-            "price24hPcnt": plain(quotient(last - closes[0], closes[0])),
-            "highPrice24h": plain(max(closes)),
-            "lowPrice24h": plain(min(closes)),
+            "prevPrice24h": plain(opened),
+            "price24hPcnt": plain(quotient(last - opened, opened)),
+            "highPrice24h": plain(max(high, last)),
+            "lowPrice24h": plain(min(low, last)),
             "turnover24h": "",
             "volume24h": "",
         }
         if linear or rest:
-            row |= _touch(listing)
+            row |= _touch(*shown.lines)
         if not linear:
-            return {**row, "usdIndexPrice": plain(bar.spot)}
-        hour_ago = closes[-2] if len(closes) > 1 else last
-        return row | self._perpetual(listing.symbol, bar) | {"prevPrice1h": plain(hour_ago)}
+            return {**row, "usdIndexPrice": plain(self._market.index(symbol, bar))}
+        return row | self._perpetual(symbol, bar) | {"prevPrice1h": plain(hour_ago)}
+
+    def _day(self, category: str, symbol: str, bar: Bar) -> tuple[Decimal, ...]:
+        """Return the first, the highest, the lowest and the last but one close of a day."""
+        bars = self._market.closed_bars(symbol, bar.at_ms, 25)
+        known = self._days.get((category, symbol))
+        stamp = bars[-1].at_ms if bars else 0
+        if known is None or known[0] != stamp:
+            linear = category == "linear"
+            closes = [b.perp if linear else b.spot for b in bars or (bar,)]
+            figures = closes[0], max(closes), min(closes), closes[max(-2, -len(closes))]
+            known = self._days[category, symbol] = (stamp, figures)
+        return known[1]
 
     def _perpetual(self, symbol: str, bar: Bar) -> Row:
-        """Return what only a perpetual has; the funding estimate is the last settled rate.
-
-        The record holds no minute premiums, and the coming rate must not be known early.
-        """
+        """Return what only a perpetual has."""
         next_ms, hours = self._market.next_settlement(symbol, bar.at_ms)
-        last = self._market.last_settlement(symbol, bar.at_ms)
+        estimate = self._market.estimate(symbol, bar.at_ms)
         cap = self._market.products["linear", symbol].funding_cap
         return {
             "tickDirection": "ZeroPlusTick",
             "markPrice": plain(bar.mark),
-            "indexPrice": plain(bar.spot),
+            "indexPrice": plain(self._market.index(symbol, bar)),
             "openInterest": UNRECORDED,
             "openInterestValue": UNRECORDED,  # blank, ccxt takes the product for spot
             "singleOpenInterest": "",
             "singleOpenInterestValue": "",
-            "fundingRate": plain(last.rate) if last else "",
+            "fundingRate": plain(estimate) if estimate is not None else "",
             "nextFundingTime": str(next_ms),
             "fundingIntervalHour": str(hours),
             "fundingCap": plain(cap) if cap is not None else "",
-            "deliveryTime": "0",
+            "deliveryTime": str(self._market.delivery_ms(symbol, bar.at_ms)),
             "deliveryFeeRate": "",
             "predictedDeliveryPrice": "",
             "basis": "",
@@ -179,9 +245,8 @@ def _lines(levels: Levels) -> Lines:
     return [[plain(price), plain(qty)] for price, qty in levels]
 
 
-def _touch(listing: Listing) -> Row:
-    bid = listing.bids[0] if listing.bids else ["", ""]
-    ask = listing.asks[0] if listing.asks else ["", ""]
+def _touch(bids: Lines, asks: Lines) -> Row:
+    bid, ask = (side[0] if side else ["", ""] for side in (bids, asks))
     return {"bid1Price": bid[0], "bid1Size": bid[1], "ask1Price": ask[0], "ask1Size": ask[1]}
 
 

@@ -1,11 +1,82 @@
 """Venue time: recorded time at a multiple of wall time, standing still until it is released."""
 
 from decimal import Decimal
-from typing import Final
+from typing import Final, Protocol
 
 from shared.runtime.clock import Clock
 
 POLL_SECONDS: Final = 0.02
+
+
+class Time(Protocol):
+    """Venue time as the desk drives it."""
+
+    speed: Decimal
+
+    @property
+    def running(self) -> bool:
+        """Whether venue time moves."""
+
+    def wall_ms(self) -> int:
+        """Return wall time, in milliseconds since 1970."""
+
+    def now_ms(self) -> int:
+        """Return venue time, never past the event that is due next."""
+
+    def start(self) -> None:
+        """Let time run."""
+
+    def freeze(self) -> None:
+        """Let time stand still."""
+
+    def hold_before(self, event_ms: int | None) -> None:
+        """Never show ``event_ms`` or later until the next call; None lifts the cap."""
+
+    def has_reached(self, event_ms: int) -> bool:
+        """Return whether the event is due."""
+
+    async def wait_for(self, event_ms: int) -> None:
+        """Return when the event is due."""
+
+
+class FollowingClock:
+    """Venue time of a live source: the newest stamp it sent, and no guess in between."""
+
+    def __init__(self, start_ms: int, wall: Clock) -> None:
+        self.speed = Decimal(1)
+        self.running = False
+        self._now_ms = start_ms
+        self._wall = wall
+
+    def wall_ms(self) -> int:
+        """Return wall time, in milliseconds since 1970."""
+        return int(self._wall.now().timestamp() * 1000)
+
+    def now_ms(self) -> int:
+        """Return the newest stamp that was taken in."""
+        return self._now_ms
+
+    def start(self) -> None:
+        """Take stamps in."""
+        self.running = True
+
+    def freeze(self) -> None:
+        """Take no stamps in."""
+        self.running = False
+
+    def hold_before(self, event_ms: int | None) -> None:
+        """Do nothing: no stamp is shown before it is taken in."""
+
+    def has_reached(self, event_ms: int) -> bool:
+        """Take the stamp in, unless time stands still, and return whether it was."""
+        if self.running:
+            self._now_ms = max(self._now_ms, event_ms)
+        return self.running
+
+    async def wait_for(self, event_ms: int) -> None:
+        """Return once time runs."""
+        while not self.has_reached(event_ms):
+            await self._wall.sleep(POLL_SECONDS)
 
 
 class VenueClock:

@@ -4,18 +4,18 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 
 from services.simulator.board import Board, Publication
-from services.simulator.clock import VenueClock
-from services.simulator.market import QUOTES_AFTER_MS, Due, Market
-from services.simulator.store import BookStore, Row
+from services.simulator.clock import Time
+from services.simulator.market import Due, Product, Source
+from services.simulator.store import Books, Row
 from shared.domain.errors import InvariantViolation
-from shared.history.records import HOUR_MS, Bar
+from shared.history.records import Bar
 from shared.telemetry.metrics import Metrics
-from shared.venue.books import Levels, book_around
+from shared.venue.books import Levels
 from shared.venue.enforcement import enforce_margin
 from shared.venue.exchange import Exchange
 from shared.venue.records import Event, Order
@@ -24,6 +24,10 @@ from shared.venue.state import encode
 log = structlog.get_logger()
 
 T = TypeVar("T")
+
+Standing = tuple[str, str, tuple[Levels, Levels], Bar]
+
+SAVE_EVERY_MS: Final = 1000  # venue time: moves of books alone are saved no oftener
 
 
 class Audience(Protocol):
@@ -50,9 +54,9 @@ class Desk:
         self,
         *,
         exchange: Exchange,
-        market: Market,
-        clock: VenueClock,
-        store: BookStore,
+        market: Source,
+        clock: Time,
+        store: Books,
         start_ms: int,
         metrics: Metrics,
     ) -> None:
@@ -63,6 +67,7 @@ class Desk:
         self.options = Options()
         self.started = False
         self.settlements = 0
+        self.forgotten = 0
         self.audience: Audience | None = None
         self._resumes = False
         self._broken = asyncio.Event()
@@ -71,9 +76,9 @@ class Desk:
         self._lock = asyncio.Lock()
         self._places: dict[str, int] = {}
         self._walls: dict[str, int] = {}
-        self.first_place = 0
         self._middles: dict[tuple[str, str], Decimal] = {}
         self._saved = {"executions": 0, "log": 0}
+        self._saved_ms = 0
         self._executions = metrics.counter(
             "executions", "Fills and settlements booked", {"exec_type": ("Trade", "Funding")}
         )
@@ -83,13 +88,11 @@ class Desk:
         """Take up ``state`` (None: begin), set the standing books, and commit the beginning."""
         if state is not None:
             self._restore(state)
-        moved = self._last_move()
-        for symbol in self.market.symbols:
-            bar = self.market.bar(symbol, self._start_ms if moved is None else moved)
-            if bar is not None:
-                self._stand(symbol, bar, marks=state is None)
+        moved = self.market.last_move(self._start_ms, self.exchange.now_ms)
+        first = Due(self._start_ms, self._start_ms, settles=False)
+        standing = self._stand(first if moved is None else moved, marks=state is None)
         if moved is not None:
-            self._publish(moved)
+            self._publish(moved, standing)
         await self._commit()
 
     @property
@@ -103,6 +106,11 @@ class Desk:
             log.info("venue_released", venue_ms=self.clock.now_ms())
         self.started = True
         self.clock.start()
+
+    def restart(self) -> None:
+        """Forget what the venue keeps in memory alone: closed orders, the count of publications."""
+        self.forgotten = len(self.exchange.orders)
+        self.board.restart()
 
     async def freeze(self) -> None:
         """Stop venue time; orders still match at the standing prices."""
@@ -126,7 +134,7 @@ class Desk:
     async def run(self) -> None:
         """Follow the timetable to its end, then freeze."""
         done = self.exchange.now_ms
-        for due in self.market.timetable(self._start_ms, done):
+        async for due in self.market.dues(self._start_ms, done):
             self.clock.hold_before(due.at_ms)
             if self._resumes:
                 self._resumes = False
@@ -173,69 +181,60 @@ class Desk:
             if due.settles:
                 self._settle(due)
             else:
-                self._move(due)
-            enforce_margin(self.exchange)
-            await self._commit()
+                self._publish(due, self._stand(due))
+            acted = enforce_margin(self.exchange)
+            await self._commit(lazily=not (due.settles or acted))
             return True
 
-    def _last_move(self) -> int | None:
-        """Return the newest full hour whose books have moved, if any."""
-        hour = (self.exchange.now_ms - QUOTES_AFTER_MS) // HOUR_MS * HOUR_MS
-        return hour if hour >= self._start_ms else None
+    def _concerned(self, due: Due) -> Iterable[Product]:
+        if due.products is not None:
+            return due.products
+        return [(category, name) for name in self.market.symbols for category in ("spot", "linear")]
 
     def _settle(self, due: Due) -> None:
-        for symbol in self.market.symbols:
+        for symbol in sorted({symbol for _, symbol in self._concerned(due)}):
             settled = self.market.due_settlement(symbol, due.hour_ms)
             bar = self.market.bar(symbol, due.hour_ms)
             if settled is None or bar is None:
                 continue
             standing = self.exchange.marks[symbol], self.exchange.indexes[symbol]
-            self.exchange.set_mark(symbol, bar.mark, bar.spot)
+            self.exchange.set_mark(symbol, bar.mark, self.market.index(symbol, bar))
             if self.exchange.settle(symbol, settled.rate) is not None:
                 self.settlements += 1
             # Nobody has been shown the hour's prices yet: the account stays valued at the old ones.
             self.exchange.set_mark(symbol, *standing)
 
-    def _move(self, due: Due) -> None:
-        for symbol in self.market.symbols:
+    def _stand(self, due: Due, *, marks: bool = True) -> list[Standing]:
+        """Set marks and books as they are at ``due`` and return them."""
+        standing: list[Standing] = []
+        for category, symbol in self._concerned(due):
             bar = self.market.bar(symbol, due.hour_ms)
-            if bar is not None:
-                self._stand(symbol, bar)
-        self._publish(due.hour_ms)
-
-    def _stand(self, symbol: str, bar: Bar, *, marks: bool = True) -> None:
-        if marks:
-            self.exchange.set_mark(symbol, bar.mark, bar.spot)
-        for category in ("spot", "linear"):
-            bids, asks = self._books(category, symbol, bar)
-            self._middles[category, symbol] = (bids[0][0] + asks[0][0]) / 2
+            if bar is None:
+                continue
+            if marks:
+                self.exchange.set_mark(symbol, bar.mark, self.market.index(symbol, bar))
+            bids, asks = self.market.books(category, symbol, bar)
+            if bids and asks:
+                self._middles[category, symbol] = (bids[0][0] + asks[0][0]) / 2
             self.exchange.set_book(category, symbol, bids, asks)
+            standing.append((category, symbol, (bids, asks), bar))
+        return standing
 
-    def _books(self, category: str, symbol: str, bar: Bar) -> tuple[Levels, Levels]:
-        product = self.market.products[category, symbol]
-        return book_around(
-            bar.spot if category == "spot" else bar.perp,
-            product.tick,
-            product.step,
-            product.half_spread_bps,
-            product.level_notional,
-        )
-
-    def _publish(self, hour_ms: int) -> None:
-        self.board.open_at(hour_ms + QUOTES_AFTER_MS)
-        news: list[Publication] = []
-        for symbol in self.market.symbols:
-            bar = self.market.bar(symbol, hour_ms)
-            for category in ("linear", "spot") if bar is not None else ():
-                assert bar is not None
-                books = self._books(category, symbol, bar)
-                news += self.board.show(category, symbol, books, bar)
+    def _publish(self, due: Due, standing: Iterable[Standing]) -> None:
+        self.board.open_at(due.at_ms)
+        news = [each for product in standing for each in self.board.show(*product)]
         if self.audience is not None:
             self.audience.publish(news)
 
-    async def _commit(self) -> None:
-        """Commit what changed, then tell it: what was told is never lost."""
+    async def _commit(self, *, lazily: bool = False) -> None:
+        """Commit what changed, then tell it: what was told is never lost.
+
+        ``lazily``: where the account is untouched, a second of venue time may stay unsaved.
+        """
         events = self.exchange.drain()
+        if lazily and not events and self.exchange.now_ms - self._saved_ms < SAVE_EVERY_MS:
+            return
+        self._saved_ms = self.exchange.now_ms
         try:
             await self._store.save(self._head(), self._changed(events))
         except BaseException:
@@ -279,6 +278,6 @@ class Desk:
         self.options.delta_mode = head["delta_mode"]
         self._places = {o.order_id: place for place, o in enumerate(self.exchange.orders)}
         self._walls = {o["order_id"]: o.get("wall_ms", 0) for o in state["orders"]}
-        self.first_place = len(self._places)  # a restart clears what realtime remembers
+        self.forgotten = len(self._places)  # a restart clears what realtime remembers
         self._saved = {"executions": len(self.exchange.executions), "log": len(self.exchange.log)}
         self._resumes = head["running"]

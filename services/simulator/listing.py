@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any, Final
 
-from services.simulator.market import Market
+from services.simulator.market import Source
 from shared.history.rules import ProductRules
 from shared.venue.amounts import plain
 from shared.venue.rules import Rule
@@ -32,7 +32,7 @@ def venue_rule(product: ProductRules) -> Rule:
     )
 
 
-def instrument_row(market: Market, category: str, symbol: str, now_ms: int) -> Row:
+def instrument_row(market: Source, category: str, symbol: str, now_ms: int) -> Row:
     """Return one product; a perpetual's interval is that of its coming settlement."""
     product = market.products[category, symbol]
     common = {
@@ -69,14 +69,14 @@ def _spot(product: ProductRules) -> Row:
     }
 
 
-def _linear(market: Market, product: ProductRules, now_ms: int) -> Row:
+def _linear(market: Source, product: ProductRules, now_ms: int) -> Row:
     cap = product.funding_cap or Decimal(0)
     most = plain(product.max_qty)
     return {
         "contractType": "LinearPerpetual",
         "settleCoin": product.quote,
         "launchTime": str(product.launch_ms),
-        "deliveryTime": "0",
+        "deliveryTime": str(market.delivery_ms(product.symbol, now_ms)),
         "deliveryFeeRate": "",
         "priceScale": str(max(0, -int(product.tick.normalize().as_tuple().exponent))),
         "leverageFilter": {

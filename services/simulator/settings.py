@@ -9,21 +9,31 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class SimulatorSettings:
-    """``speed`` is venue seconds per wall second; ``history`` None means the sample.
+    """``speed`` is venue seconds per wall second, but in ``live`` the source's own.
 
-    ``symbols`` None means all recorded ones. ``deposits`` open the account when ``database`` is
-    new; an existing file goes on where it ended. ``admin_token`` admits callers of /sim/* that are
-    not on this machine; without one there are none.
+    Prices come from ``live`` (base address of a venue), ``synthetic`` (so many symbols made of
+    ``seed``, each moving ``moves_per_second`` of wall time), or ``history`` (None: the sample).
+    ``symbols`` None means all there are, ``start`` None the first instant that all of them have.
+    ``faults`` is a script as docs/simulator.md describes it.
+
+    ``deposits`` open the account when ``database`` is new; an existing file goes on where it
+    ended, and None keeps nothing. ``admin_token`` admits callers of /sim/* that are not on this
+    machine; without one there are none.
     """
 
-    database: Path
-    start: datetime
+    database: Path | None
+    start: datetime | None
     api_key: str
     api_secret: str = field(repr=False)
     speed: Decimal = Decimal(3600)
     host: str = "127.0.0.1"
     port: int = 8100
     history: Path | None = None
+    live: str | None = None
+    synthetic: int | None = None
+    seed: int = 0
+    moves_per_second: int = 1
+    faults: Path | None = None
     symbols: tuple[str, ...] | None = None
     deposits: Mapping[str, Decimal] = field(default_factory=lambda: {"USDT": Decimal(100_000)})
     autostart: bool = False

@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import aiosqlite
 
@@ -22,6 +22,27 @@ PUT_RECORD: Final = "INSERT OR REPLACE INTO record VALUES (?, ?, ?)"
 READ_HEAD: Final = "SELECT body FROM head"
 READ_RECORDS: Final = "SELECT kind, body FROM record ORDER BY kind, place"
 KINDS: Final = ("orders", "executions", "log")
+
+
+class Books(Protocol):
+    """Where the desk keeps what it has acknowledged."""
+
+    async def load(self) -> dict[str, Any] | None:
+        """Return what was saved last, as ``Exchange.restore`` takes it; None when new."""
+
+    async def save(self, head: Mapping[str, Any], rows: Iterable[Row]) -> None:
+        """Commit the head and the rows that are new or changed, all or nothing."""
+
+
+class NoBooks:
+    """Keeps nothing: for a venue whose account ends with its process."""
+
+    async def load(self) -> dict[str, Any] | None:
+        """Return None: there is nothing to go on with."""
+        return None
+
+    async def save(self, head: Mapping[str, Any], rows: Iterable[Row]) -> None:
+        """Do nothing."""
 
 
 class BookStore:
@@ -52,8 +73,11 @@ class BookStore:
 
 
 @asynccontextmanager
-async def open_store(path: Path) -> AsyncIterator[BookStore]:
-    """Open or create the file; it is closed behind the block."""
+async def open_store(path: Path | None) -> AsyncIterator[Books]:
+    """Open or create the file, or none for None; it is closed behind the block."""
+    if path is None:
+        yield NoBooks()
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     async with aiosqlite.connect(path) as connection:
         await connection.execute("PRAGMA journal_mode = WAL")

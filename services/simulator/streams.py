@@ -8,12 +8,14 @@ from itertools import groupby
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from services.simulator.auth import Key
 from services.simulator.board import Publication
 from services.simulator.desk import Desk
+from services.simulator.faults import Faults
 from services.simulator.wire import account_row, execution_row, order_row, position_message
 from shared.runtime.clock import Clock
 from shared.venue.records import Event, Execution, Order, Position
@@ -40,9 +42,15 @@ PRIVATE_TOPICS: Final = {
 class Connection:
     """One socket: what it subscribed to, what it has seen, and what waits to be sent."""
 
-    def __init__(self, socket: WebSocket, channel: str, name: str) -> None:
+    def __init__(
+        self, socket: WebSocket, channel: str, name: str, wall: Clock, faults: Faults | None
+    ) -> None:
         self.socket = socket
         self.channel = channel
+        self._wall = wall
+        self._faults = faults
+        self._held: list[str] = []
+        self._late: set[asyncio.Task[None]] = set()
         self.name = name
         self.topics: set[str] = set()
         self.primed: set[str] = set()
@@ -57,6 +65,37 @@ class Connection:
         except asyncio.QueueFull:
             self.lost = True
 
+    def push(self, topic: str, message: str) -> None:
+        """Queue one message of a topic, unless the script has other plans with it."""
+        fault = self._faults.event(self.channel, topic) if self._faults is not None else None
+        match fault.kind if fault is not None else "":
+            case "dropped_event" | "silence":
+                return
+            case "reordered_event":
+                self._held.append(message)
+                return
+            case "delayed_event":
+                assert fault is not None
+                task = asyncio.create_task(self._send_late(message, fault.seconds))
+                self._late.add(task)
+                task.add_done_callback(self._late.discard)
+                return
+            case "duplicated_event":
+                self.send(message)
+        self.send(message)
+        held, self._held = self._held, []
+        for each in held:
+            self.send(each)
+
+    def end(self) -> None:
+        """Forget what was to be sent late."""
+        for task in self._late:
+            task.cancel()
+
+    async def _send_late(self, message: str, seconds: float) -> None:
+        await self._wall.sleep(seconds)
+        self.send(message)
+
     async def write(self) -> None:
         """Send what is queued until the connection is lost."""
         while not self.lost:
@@ -67,8 +106,11 @@ class Connection:
 class Hub:
     """Every open socket; the desk's audience. ``autostart`` releases time when all listen."""
 
-    def __init__(self, desk: Desk, key: Key, wall: Clock, *, autostart: bool) -> None:
+    def __init__(
+        self, desk: Desk, key: Key, wall: Clock, *, autostart: bool, faults: Faults | None = None
+    ) -> None:
         self._desk = desk
+        self._faults = faults
         self._key = key
         self._wall = wall
         self._autostart = autostart
@@ -83,9 +125,13 @@ class Hub:
         if channel not in CHANNELS:
             await socket.close(1008)
             return
+        if self._faults is not None and self._faults.refuses(channel):
+            await socket.close(1013)
+            return
         await socket.accept()
         self._count += 1
-        connection = Connection(socket, channel, str(UUID(int=self._count)))
+        name = str(UUID(int=self._count))
+        connection = Connection(socket, channel, name, self._wall, self._faults)
         self._connections.append(connection)
         writer = asyncio.create_task(connection.write())
         try:
@@ -95,13 +141,16 @@ class Hub:
             pass  # the client left, or sent bytes where the protocol has text
         finally:
             self._connections.remove(connection)
+            connection.end()
             writer.cancel()
             with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
                 await writer
 
-    async def close(self) -> None:
-        """Say goodbye to everybody."""
+    async def close(self, *channels: str) -> None:
+        """Say goodbye to everybody, or to those of some channels."""
         for connection in list(self._connections):
+            if channels and connection.channel not in channels:
+                continue
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                 await connection.socket.close(1001)
 
@@ -123,18 +172,21 @@ class Hub:
             for connection in self._listeners(each.category, each.topic):
                 primed = each.topic in connection.primed
                 if primed not in texts:
-                    texts[primed] = _text(each.change if primed else each.whole)
+                    texts[primed] = _text(each.change() if primed else each.whole())
                 connection.primed.add(each.topic)
-                connection.send(texts[primed])
+                connection.push(each.topic, texts[primed])
 
     def tell(self, events: Iterable[Event]) -> None:
         """Queue private messages; neighbours of one topic and category share one message."""
+        events = list(events)
+        if self._faults is not None:
+            self._faults.born(e.data.order_id for e in events if isinstance(e.data, Order))
         for (topic, category), group in groupby(events, key=_subject):
             rows = [self._row(event) for event in group]
             names = {topic, f"{topic}.{category}"}
             for connection in self._connections:
                 for name in sorted(names & connection.topics):
-                    connection.send(_text(self._envelope(name, rows)))
+                    connection.push(name, _text(self._envelope(name, rows)))
 
     def _envelope(self, topic: str, rows: list[Row]) -> Row:
         self._messages += 1
@@ -163,7 +215,7 @@ class Hub:
                 if topic.startswith("orderbook.1."):
                     last = self._desk.board.publication(connection.channel, topic)
                     if last is not None:
-                        connection.send(_text(last.whole))
+                        connection.push(topic, _text(last.whole()))
 
     def _listeners(self, channel: str, topic: str) -> list[Connection]:
         return [c for c in self._connections if c.channel == channel and topic in c.topics]
@@ -217,7 +269,7 @@ class Hub:
             last = self._desk.board.publication(connection.channel, topic)
             if last is not None:
                 connection.primed.add(topic)
-                connection.send(_text(last.whole))
+                connection.push(topic, _text(last.whole()))
         self._start_if_heard()
 
     def _forget(self, connection: Connection, said: Row) -> None:
@@ -293,4 +345,4 @@ def _subject(event: Event) -> tuple[str, str]:
 
 
 def _text(message: Row) -> str:
-    return json.dumps(message, separators=(",", ":"))
+    return msgspec.json.encode(message).decode()

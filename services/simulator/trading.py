@@ -181,7 +181,7 @@ class TradingApi:
 
     def _oldest_recent(self) -> int:
         """Return the place of the oldest closed order that realtime remembers."""
-        return max(self._desk.first_place, len(self._exchange.orders) - CLOSED_KEPT)
+        return max(self._desk.forgotten, len(self._exchange.orders) - CLOSED_KEPT)
 
     def _is_recent(self, order: Order) -> bool:
         return order.is_open or self._desk.place(order) >= self._oldest_recent()

@@ -14,6 +14,7 @@ from shared.bus.messages import QuoteUpdated, decode, encode
 from shared.domain.policy import CarryPolicy
 from shared.domain.portfolio import Portfolio
 from shared.domain.strategy import decide
+from tests.bench.load import load
 from tests.support.markets import market, snapshot
 
 ROUNDS = 7
@@ -85,14 +86,16 @@ def decisions() -> tuple[str, float, float, str]:
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table, then what a minute of the simulator's firehose showed."""
     table = Table(box=None)
     for title in ("what", "ours, ms", "yardstick, ms", "ratio", "yardstick"):
         table.add_column(title, justify="left" if title in ("what", "yardstick") else "right")
     for what, ours, yardstick, name in (messages(), decisions()):
         ratio = ours / yardstick
         table.add_row(what, f"{ours * 1e3:.1f}", f"{yardstick * 1e3:.1f}", f"{ratio:.2f}", name)
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    console.print(load().sentence(), soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -62,3 +62,52 @@ async def test_every_acknowledged_order_survives_kill_9_and_sigterm_ends_it_clea
     assert shown["counts"]["executions"] == 10
     process.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(process.wait(), 5) == 0
+
+
+async def test_a_made_up_venue_needs_no_setting_and_says_its_key(tmp_path: Path) -> None:
+    inherited = {name: value for name, value in os.environ.items() if name[:6] != "CARRY_"}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.carry.cli", "simulator",
+        "--synthetic", "3", "--port", "0", "--rate", "5", "--state", str(tmp_path),
+        env={**inherited, "CARRY_ENV_FILE": ""}, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    said: dict[str, str] = {}
+    async with asyncio.timeout(30):
+        while "secret" not in said:
+            line = (await process.stdout.readline()).decode()
+            name, _, value = line.strip().partition(": ")
+            said[name] = value
+    query = "accountType=UNIFIED"
+    headers = signed(query, key=said["key"], secret=said["secret"])
+    async with httpx.AsyncClient(base_url=said["simulator"]) as client:
+        wallet = (await client.get(f"/v5/account/wallet-balance?{query}", headers=headers)).json()
+        first = (await client.get("/sim/state")).json()["venue_ms"]
+        await asyncio.sleep(0.3)
+        assert (await client.get("/sim/state")).json()["venue_ms"] > first
+    assert wallet["result"]["list"][0]["totalWalletBalance"] == "100000"
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(process.wait(), 5) == 0
+    assert (tmp_path / "simulator.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--synthetic", "3", "--live", "http://127.0.0.1:1"), "choose one source"),
+        (("--live", "http://127.0.0.1:1"), "cannot be reached"),
+        (("--synthetic", "3", "--faults", "/nowhere"), "No such file"),
+        (("--history", "/nowhere"), "no such file"),
+    ],
+)
+async def test_what_cannot_be_served_is_one_sentence_and_exit_code_2(
+    options: tuple[str, ...], said: str
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.carry.cli", "simulator", *options,
+        stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    _, error = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 2
+    assert said in error.decode()
+    assert "Traceback" not in error.decode()

@@ -160,7 +160,7 @@ async def test_at_the_end_of_history_venue_time_stops(tmp_path: Path) -> None:
         await asyncio.wait_for(desk.run(), 10)
         assert not desk.clock.running
         ended = desk.now_ms
-        assert ended == max(b.at_ms for b in desk.market.bars["BTCUSDT"]) + 60_000
+        assert ended == desk.market.closed_bars("BTCUSDT", ended)[-1].at_ms + 60_000
         desk.start()
         assert desk.now_ms == ended
 
