@@ -56,6 +56,15 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+async def sent(gateway: TradingGateway, order: OrderTicket) -> str:
+    """Send an order, again while the tests before leave no room in this second's budget."""
+    while True:
+        try:
+            return await gateway.place_order(order, now())
+        except RateLimited:
+            await asyncio.sleep(0.2)
+
+
 @asynccontextmanager
 async def listening(gateway: TradingGateway) -> AsyncIterator[AsyncIterator[PrivateEvent]]:
     """Subscribe to the private stream; the reset has been read."""
@@ -164,7 +173,7 @@ async def test_a_refused_order_leaves_no_trace(
     gateway: TradingGateway, order: OrderTicket, refusal: type[OrderRejected]
 ) -> None:
     with pytest.raises(refusal) as caught:
-        await gateway.place_order(order, now())
+        await sent(gateway, order)
     assert type(caught.value) is refusal
     assert await gateway.read_executions(order.category, link_id=order.link_id) == []
 
@@ -183,7 +192,7 @@ async def test_cancelling_what_is_not_there_is_done(gateway: TradingGateway) -> 
 
 async def test_the_log_explains_every_balance(gateway: TradingGateway) -> None:
     for category, side in ((SPOT, Side.BUY), (LINEAR, Side.SELL), (LINEAR, Side.BUY)):
-        await gateway.place_order(ticket(category, side, "0.02"), now())
+        await sent(gateway, ticket(category, side, "0.02"))
     log = await gateway.read_transaction_log(START - timedelta(days=1))
     assert len({row.key for row in log}) == len(log)
     balances = chained(log)
