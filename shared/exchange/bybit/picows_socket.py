@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import structlog
@@ -17,6 +17,7 @@ from picows import (
 )
 
 from shared.domain.errors import ExchangeUnavailable
+from shared.exchange.bybit.frames import PublicFrame, decoded
 from shared.exchange.bybit.stream import (
     ACK_SECONDS,
     PING_SECONDS,
@@ -31,10 +32,7 @@ from shared.exchange.bybit.stream import (
 log = structlog.get_logger()
 
 PING: Final = b'{"op":"ping"}'
-UNREADABLE: Final[Message] = {"topic": ""}
-"""Stands for bytes that are no message, so that the reader counts them as malformed."""
 SIGN_OF_LIFE: Final[Message] = {}
-DECODER: Final = msgspec.json.Decoder(float_hook=str)
 
 
 async def connect_picows(url: str, topics: Sequence[str], deliver: Deliver) -> Socket:
@@ -62,7 +60,7 @@ async def connect_picows(url: str, topics: Sequence[str], deliver: Deliver) -> S
             transport.send(WSMsgType.TEXT, msgspec.json.encode(said))
             async with asyncio.timeout(ACK_SECONDS):
                 answer = await listener.answers.get()
-            require_subscribed(answer, page)
+            require_subscribed(answer.success, answer.ret_msg, page)
     except TimeoutError:
         await connected.stop()
         raise ExchangeUnavailable(f"no answer within {ACK_SECONDS:g} s") from None
@@ -79,7 +77,7 @@ class _Listener(WSListener):
         super().__init__()
         self._deliver = deliver
         self._begun = b""
-        self.answers: asyncio.Queue[Message] = asyncio.Queue()
+        self.answers: asyncio.Queue[PublicFrame] = asyncio.Queue()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Take in one frame; a message may come in several."""
@@ -110,12 +108,12 @@ class _Listener(WSListener):
         return False
 
     def _hear(self, transport: WSTransport, payload: bytes | memoryview) -> None:
-        message = _decoded(payload)
-        if "topic" in message:
-            self._deliver(message)
+        frame = decoded(payload)
+        if not frame.op:
+            self._deliver(frame)
             return
-        if message.get("op") == "subscribe":
-            self.answers.put_nowait(message)
+        if frame.op == "subscribe":
+            self.answers.put_nowait(frame)
         transport.notify_user_specific_pong_received()
         self._deliver(SIGN_OF_LIFE)
 
@@ -133,11 +131,3 @@ class _PicowsSocket:
     async def stop(self) -> None:
         """Close at once, without waiting for the venue's goodbye."""
         self._transport.disconnect(graceful=False)
-
-
-def _decoded(payload: bytes | memoryview) -> Message:
-    try:
-        message: Any = DECODER.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return UNREADABLE
-    return message if isinstance(message, dict) else UNREADABLE
