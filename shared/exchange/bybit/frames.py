@@ -48,7 +48,7 @@ class PublicFrame(msgspec.Struct):
 _FRAMES = msgspec.json.Decoder(PublicFrame)
 
 
-def decoded(payload: bytes | memoryview) -> PublicFrame:
+def decoded(payload: bytes) -> PublicFrame:
     """Return the frame in one message's bytes; never raises."""
     try:
         return _FRAMES.decode(payload)

@@ -31,6 +31,7 @@ from shared.exchange.bybit.stream import (
 
 log = structlog.get_logger()
 
+TEXT: Final = WSMsgType.TEXT
 PING: Final = b'{"op":"ping"}'
 SIGN_OF_LIFE: Final[Message] = {}
 
@@ -81,16 +82,16 @@ class _Listener(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Take in one frame; a message may come in several."""
-        if frame.msg_type in (WSMsgType.TEXT, WSMsgType.CONTINUATION):
-            if not frame.fin:
-                self._begun += frame.get_payload_as_bytes()
-            elif self._begun:
-                whole, self._begun = self._begun + frame.get_payload_as_bytes(), b""
-                self._hear(transport, whole)
-            else:
-                self._hear(transport, frame.get_payload_as_memoryview())
-        elif frame.msg_type is WSMsgType.CLOSE:
+        kind = frame.msg_type
+        if kind == TEXT and frame.fin:
+            self._hear(transport, frame.get_payload_as_bytes())
+        elif kind == WSMsgType.CLOSE:
             transport.disconnect()
+        elif kind in (TEXT, WSMsgType.CONTINUATION):
+            self._begun += frame.get_payload_as_bytes()
+            if frame.fin:
+                whole, self._begun = self._begun, b""
+                self._hear(transport, whole)
         else:
             self._deliver(SIGN_OF_LIFE)
 
@@ -107,7 +108,7 @@ class _Listener(WSListener):
         del frame
         return False
 
-    def _hear(self, transport: WSTransport, payload: bytes | memoryview) -> None:
+    def _hear(self, transport: WSTransport, payload: bytes) -> None:
         frame = decoded(payload)
         if not frame.op:
             self._deliver(frame)
