@@ -1,12 +1,14 @@
 """What goes wrong, by script: each fault as a client meets it, and the same for the same seed."""
 
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from services.simulator.script import HAPPENINGS, KINDS, read_script
 from shared.domain.errors import Misconfigured
 from tests.services.simulator.builders import Client, serving, settings, signed, state
 from tests.services.simulator.driven import Driven, driven
@@ -388,3 +390,14 @@ async def books_after(folder: Path) -> dict[str, Any]:
 
 async def test_over_sockets_the_same_seed_leaves_the_same_books(tmp_path: Path) -> None:
     assert await books_after(tmp_path) == await books_after(tmp_path)
+
+
+def test_the_script_in_the_documentation_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text()
+    [stated] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "script.toml").write_text(stated)
+    script = read_script(tmp_path / "script.toml", 0)
+    assert [f.kind for f in script.faults] == ["lost_reply", "duplicated_event", "restart"]
+    assert [h.symbol for h in script.happenings] == ["SOLUSDT"]
+    for kind in KINDS | HAPPENINGS:
+        assert f"`{kind}`" in page
