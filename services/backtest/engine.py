@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Final
 
 from services.backtest.products import pairs, venue_rule
-from shared.domain.errors import InvariantViolation
+from shared.domain.errors import InvariantViolation, Misconfigured
 from shared.domain.events import PairSettled, TargetSet
 from shared.domain.execution import Finish, Outcome, PlanProgress, Send, advance, first_leg
 from shared.domain.funding import FundingSettlement
@@ -32,6 +32,7 @@ from shared.domain.view import MarketView, PerpPrices
 from shared.history.records import HOUR_MS, Bar, History, MalformedHistory, Settlement
 from shared.history.rules import ProductRules
 from shared.venue.books import book_around
+from shared.venue.enforcement import settled_equity
 from shared.venue.exchange import Exchange
 from shared.venue.records import OrderRequest
 from shared.venue.rules import Refused as VenueRefused
@@ -103,7 +104,8 @@ def run_carry(
     """Return what the carry policy would have done with ``deposit`` USDT in [start, end).
 
     Raises: InvariantViolation when the parts of the profit do not add up to the last digit;
-        MalformedHistory when a pair lacks an hour inside the run.
+        MalformedHistory when a pair lacks an hour inside the run; Misconfigured when the venue
+        would liquidate the account.
     """
     run = _Run(history, tuple(products), policy, limits, execution, deposit, start, end)
     hours = run.hours()
@@ -167,8 +169,23 @@ class _Run:
         self._venue.advance(_ms(instant))
         for name in self._pairs:
             self._quote(name, self._bars[name][at_ms], at_ms, instant)
+        self._require_margin(instant)
         self._decide(instant)
         self._mark(instant)
+
+    def _require_margin(self, instant: datetime) -> None:
+        """Raise Misconfigured when the venue would liquidate: the rest would be another run."""
+        venue = self._venue
+        worth = sum((abs(p.size) * venue.marks[p.symbol] for p in venue.positions.values()), ZERO)
+        # Reckoning the margin takes longer than the rest of an hour, and cash alone mostly does.
+        if worth and settled_equity(venue) < worth:
+            margin = venue.margin()
+            if margin.is_exhausted:
+                raise Misconfigured(
+                    f"the account is liquidated at {instant.isoformat()}: maintenance "
+                    f"{margin.maintenance:.2f} of a margin of {margin.balance:.2f} USDT; allow "
+                    "less [limits] gross_notional or give a greater --deposit"
+                )
 
     def finish(self) -> RunResult:
         self._result.held_at_end = {

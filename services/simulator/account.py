@@ -13,6 +13,10 @@ Row = dict[str, Any]
 
 USER_ID: Final = 1
 UNIFIED: Final = "UNIFIED"
+UNGRANTED: Final = (
+    "Wallet", "Options", "CopyTrading", "BlockTrade", "Exchange", "NFT", "Affiliate", "Earn",
+    "FiatP2P", "FiatConvertBroker", "FiatGlobalPay", "FiatBitPay", "BitCard", "ByXPost",
+)  # fmt: skip
 
 
 class AccountApi:
@@ -86,31 +90,16 @@ class AccountApi:
         )
         return {"list": [log_row(e) for e in rows], "nextPageCursor": cursor}
 
-    async def collateral(self, query: Query) -> Row:
-        """Every coin backs the account; nothing can be borrowed here."""
-        wanted = query.text("currency")
-        coins = {"USDT": "1"} | {rule.base: "0.9" for rule in self._exchange.rules.values()}
+    async def coin_info(self, query: Query) -> Row:
+        """The coins traded here; nothing can be deposited or withdrawn, so none has a chain."""
+        wanted = query.text("coin")
+        coins = ["USDT", *sorted({rule.base for rule in self._exchange.rules.values()})]
         rows = [
-            {
-                "currency": coin,
-                "hourlyBorrowRate": "0",
-                "maxBorrowingAmount": "0",
-                "freeBorrowingLimit": "0",
-                "freeBorrowAmount": "0",
-                "freeBorrowingAmount": "",
-                "borrowAmount": "0",
-                "otherBorrowAmount": "0",
-                "availableToBorrow": "0",
-                "borrowUsageRate": "0",
-                "borrowable": False,
-                "marginCollateral": True,
-                "collateralSwitch": True,
-                "collateralRatio": ratio,
-            }
-            for coin, ratio in coins.items()
+            {"name": coin, "coin": coin, "remainAmount": "0", "chains": []}
+            for coin in coins
             if wanted in ("", coin)
         ]
-        return {"list": rows}
+        return {"rows": rows}
 
     async def key_info(self, _: Query) -> Row:
         """A key that may trade and not withdraw, bound to this machine."""
@@ -120,14 +109,11 @@ class AccountApi:
             "apiKey": self._api_key,
             "readOnly": 0,
             "secret": "",
-            "permissions": {
+            "permissions": {name: [] for name in UNGRANTED}
+            | {
                 "ContractTrade": ["Order", "Position"],
                 "Spot": ["SpotTrade"],
-                "Wallet": [],
-                "Options": [],
                 "Derivatives": ["DerivativesTrade"],
-                "Exchange": [],
-                "Earn": [],
             },
             "ips": ["127.0.0.1"],
             "type": 1,
@@ -137,9 +123,18 @@ class AccountApi:
             "unified": 0,
             "uta": 1,
             "userID": USER_ID,
+            "userIDInt64": str(USER_ID),
+            "inviterID": 0,
+            "inviterIDInt64": "0",
             "vipLevel": "No VIP",
+            "mktMakerLevel": "0",
+            "affiliateID": 0,
+            "affiliateIDInt64": "0",
+            "rsaPublicKey": "",
             "isMaster": True,
             "parentUid": "0",
+            "kycLevel": "LEVEL_DEFAULT",
+            "kycRegion": "",
         }
 
     async def user_settings(self, _: Query) -> Row:

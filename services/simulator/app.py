@@ -2,7 +2,8 @@
 
 import hmac
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 import structlog
@@ -10,15 +11,14 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
-from services.simulator.account import AccountApi
-from services.simulator.auth import Key, RateLimits
+from services.simulator.auth import AddressLimits, Key, RateLimits
 from services.simulator.desk import Desk
 from services.simulator.public import PUBLIC_ROUTES, PublicApi
 from services.simulator.query import Query
-from services.simulator.routes import Endpoint, private_routes
-from services.simulator.streams import Hub
-from services.simulator.trading import TradingApi
+from services.simulator.routes import private_routes
+from services.simulator.trading import Sample
 from services.simulator.wire import log_row
 from shared.runtime.clock import Clock
 from shared.telemetry.metrics import Metrics
@@ -45,66 +45,92 @@ class Answers(Protocol):
 class Door:
     """Takes requests in, checks who asks, and wraps what comes back as the venue does."""
 
-    def __init__(self, desk: Desk, key: Key, wall: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        key: Key,
+        wall: Clock,
+        metrics: Metrics,
+        addresses: AddressLimits,
+        sample: Sample,
+    ) -> None:
         self._public = PublicApi(desk, wall)
-        self._private = private_routes(TradingApi(desk), AccountApi(desk, key.api_key))
+        self._private = private_routes(desk, self._public, key.api_key, sample)
         self._key = key
         self._wall = wall
         self._limits = RateLimits()
+        self._addresses = addresses
         self._requests = metrics.counter(
-            "requests", "V5 requests answered", {"outcome": ("ok", "refused", "unknown_path")}
+            "requests",
+            "V5 requests answered",
+            {"outcome": ("ok", "refused", "unknown_path", "banned")},
         )
 
     async def answer(self, request: Request) -> Response:
         """Return the answer to one ``/v5`` request; every refusal is HTTP 200 with its code."""
         path = request.path_params["path"]
+        host = request.client.host if request.client is not None else ""
+        if not self._addresses.admit(host, self.now_ms()):
+            self._requests.labels("banned").inc()
+            return Response("access too frequent", status_code=403)
         endpoint, public = self._private.get(path), PUBLIC_ROUTES.get(path)
         if (endpoint.method if endpoint else "GET" if public else None) != request.method:
             self._requests.labels("unknown_path").inc()
             return Response(status_code=404)
         headers: dict[str, str] = {}
+        ext: Row = {}
         try:
             if endpoint is not None:
-                result = await self._signed(endpoint, path, request, headers)
+                posts = endpoint.method == "POST"
+                raw = await request.body() if posts else request.scope["query_string"]
+                self._key.check_request(request.headers, raw, self.now_ms())
+                query = Query.of_body(raw) if posts else Query.of_string(raw)
+                result, ext = await self.execute(path, query, headers)
             else:
                 ask: Callable[[Query], Row] = getattr(self._public, str(public))
                 result = ask(Query.of_string(request.scope["query_string"]))
         except Refused as refusal:
             self._requests.labels("refused").inc()
-            return self._envelope({}, refusal.code, refusal.message, headers)
+            return self._envelope({}, {}, refusal.code, refusal.message, headers)
         self._requests.labels("ok").inc()
-        return self._envelope(result, 0, "OK", headers)
+        return self._envelope(result, ext, 0, "OK", headers)
 
-    async def _signed(
-        self, endpoint: Endpoint, path: str, request: Request, headers: dict[str, str]
-    ) -> Row:
-        posts = endpoint.method == "POST"
-        raw: bytes = await request.body() if posts else request.scope["query_string"]
-        self._key.check_request(request.headers, raw, self._now_ms())
-        query = Query.of_body(raw) if posts else Query.of_string(raw)
+    async def execute(self, path: str, query: Query, headers: dict[str, str]) -> tuple[Row, Row]:
+        """Return result and ``retExtInfo`` of a signed request; ``headers`` learn the limits.
+
+        REST and the trade socket share the account's limits. Raises: Refused.
+        """
+        endpoint = self._private[path]
         limit, name = endpoint.limit, path
         if endpoint.spot is not None and query.text("category") == "spot":
             limit, name = endpoint.spot, f"{path} spot"
-        admitted, shown = self._limits.take(name, limit, self._now_ms())
-        headers.update(shown)
+        given = query.fields.get("request") if endpoint.batch else None
+        count = max(1, len(given)) if isinstance(given, list) else 1
+        admitted = 0
+        for _ in range(count):
+            fits, shown = self._limits.take(name, limit, self.now_ms())
+            admitted += fits
+            headers.update(shown)
         if not admitted:
             raise TOO_MANY
-        return await endpoint.answer(query)
+        said = await endpoint.answer(replace(query, admitted=admitted))
+        return said if isinstance(said, tuple) else (said, {})
+
+    def now_ms(self) -> int:
+        """Wall time in milliseconds."""
+        return int(self._wall.now().timestamp() * 1000)
 
     def _envelope(
-        self, result: Row, code: int, message: str, headers: Mapping[str, str]
+        self, result: Row, ext: Row, code: int, message: str, headers: Mapping[str, str]
     ) -> Response:
         body = {
             "retCode": code,
             "retMsg": message,
             "result": result,
-            "retExtInfo": {},
-            "time": self._now_ms(),
+            "retExtInfo": ext,
+            "time": self.now_ms(),
         }
         return _json(body, headers=headers)
-
-    def _now_ms(self) -> int:
-        return int(self._wall.now().timestamp() * 1000)
 
 
 class Keeper:
@@ -171,9 +197,13 @@ def venue_state(desk: Desk) -> Row:
 
 
 def build_app(
-    desk: Desk, door: Answers, hub: Hub, metrics: Metrics, admin_token: str | None
+    desk: Desk,
+    door: Answers,
+    sockets: Mapping[str, Callable[[WebSocket], Awaitable[None]]],
+    metrics: Metrics,
+    admin_token: str | None,
 ) -> Starlette:
-    """Return the application of one simulator."""
+    """Return the application of one simulator; ``sockets`` serve websockets by path."""
     keeper = Keeper(desk, admin_token)
 
     async def alive(_: Request) -> Response:
@@ -188,8 +218,7 @@ def build_app(
     return Starlette(
         routes=[
             Route("/v5/{path:path}", door.answer, methods=["GET", "POST"]),
-            WebSocketRoute("/v5/public/{channel}", hub.serve),
-            WebSocketRoute("/v5/private", hub.serve),
+            *(WebSocketRoute(path, serve) for path, serve in sockets.items()),
             Route("/sim/start", keeper.start, methods=["POST"]),
             Route("/sim/freeze", keeper.freeze, methods=["POST"]),
             Route("/sim/state", keeper.state, methods=["GET"]),

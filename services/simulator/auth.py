@@ -13,6 +13,8 @@ FUTURE_MS: Final = 1000
 SECOND_MS: Final = 1000
 RESET_MARGIN_MS: Final = 5
 DEFAULT_WINDOW: Final = "5000"
+ADDRESS_REQUESTS: Final = 600
+ADDRESS_SPAN_MS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +81,29 @@ class RateLimits:
             "X-Bapi-Limit-Status": str(limit - len(seen)),
             "X-Bapi-Limit-Reset-Timestamp": str(reset + RESET_MARGIN_MS),
         }
+
+
+class AddressLimits:
+    """Requests of each address: 600 in any five seconds, then none for ``ban_seconds`` (wall).
+
+    Source: Bybit V5, rate limits: HTTP 403, "access too frequent", for ten minutes.
+    """
+
+    def __init__(self, ban_seconds: float = 600.0) -> None:
+        self._ban_ms = int(ban_seconds * 1000)
+        self._seen: dict[str, deque[int]] = {}
+        self._banned: dict[str, int] = {}
+
+    def admit(self, address: str, now_ms: int) -> bool:
+        """Count one request and return whether it may be answered."""
+        if now_ms < self._banned.get(address, 0):
+            return False
+        seen = self._seen.setdefault(address, deque())
+        while seen and seen[0] <= now_ms - ADDRESS_SPAN_MS:
+            seen.popleft()
+        seen.append(now_ms)
+        if len(seen) > ADDRESS_REQUESTS:
+            self._banned[address] = now_ms + self._ban_ms
+            seen.clear()
+            return False
+        return True

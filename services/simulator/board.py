@@ -14,6 +14,7 @@ from shared.venue.books import Levels
 Row = dict[str, Any]
 Lines = list[list[str]]
 
+UNRECORDED: Final = "0"
 KINDS: Final = ("tickers", "orderbook.1", "orderbook.50")
 SEQ_PER_MS: Final = 1000  # room for the messages of one millisecond
 
@@ -178,7 +179,7 @@ class Board:
         return Shown(books, bar, partial(self._ticker, category, symbol), stamps)
 
     def _ticker(self, category: str, symbol: str, shown: Shown, *, rest: bool = False) -> Row:
-        """Return the ticker; volumes and open interest are not in the record and stay blank."""
+        """Return the ticker; volumes are not in the record and stay blank."""
         assert shown.bar is not None
         bar, linear = shown.bar, category == "linear"
         last = bar.perp if linear else bar.spot
@@ -220,8 +221,8 @@ class Board:
             "tickDirection": "ZeroPlusTick",
             "markPrice": plain(bar.mark),
             "indexPrice": plain(self._market.index(symbol, bar)),
-            "openInterest": "",
-            "openInterestValue": "",
+            "openInterest": UNRECORDED,
+            "openInterestValue": UNRECORDED,  # blank, ccxt takes the product for spot
             "singleOpenInterest": "",
             "singleOpenInterestValue": "",
             "fundingRate": plain(estimate) if estimate is not None else "",

@@ -17,6 +17,9 @@ class Time(Protocol):
     def running(self) -> bool:
         """Whether venue time moves."""
 
+    def wall_ms(self) -> int:
+        """Return wall time, in milliseconds since 1970."""
+
     def now_ms(self) -> int:
         """Return venue time, never past the event that is due next."""
 
@@ -44,6 +47,10 @@ class FollowingClock:
         self.running = False
         self._now_ms = start_ms
         self._wall = wall
+
+    def wall_ms(self) -> int:
+        """Return wall time, in milliseconds since 1970."""
+        return int(self._wall.now().timestamp() * 1000)
 
     def now_ms(self) -> int:
         """Return the newest stamp that was taken in."""
@@ -83,6 +90,10 @@ class VenueClock:
         self._since_ms = start_ms
         self._since = wall.monotonic()
         self._ceiling_ms: int | None = None
+
+    def wall_ms(self) -> int:
+        """Return wall time, in milliseconds since 1970."""
+        return int(self._wall.now().timestamp() * 1000)
 
     def now_ms(self) -> int:
         """Return venue time, never past the event that is due next."""

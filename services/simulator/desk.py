@@ -16,6 +16,7 @@ from shared.domain.errors import InvariantViolation
 from shared.history.records import Bar
 from shared.telemetry.metrics import Metrics
 from shared.venue.books import Levels
+from shared.venue.enforcement import enforce_margin
 from shared.venue.exchange import Exchange
 from shared.venue.records import Event, Order
 from shared.venue.state import encode
@@ -74,6 +75,7 @@ class Desk:
         self._start_ms = start_ms
         self._lock = asyncio.Lock()
         self._places: dict[str, int] = {}
+        self._walls: dict[str, int] = {}
         self._middles: dict[tuple[str, str], Decimal] = {}
         self._saved = {"executions": 0, "log": 0}
         self._saved_ms = 0
@@ -125,6 +127,7 @@ class Desk:
         async with self._lock:
             self.exchange.advance(self.now_ms)
             result = change(self.exchange)
+            enforce_margin(self.exchange)
             await self._commit()
             return result
 
@@ -142,6 +145,14 @@ class Desk:
         self.clock.hold_before(self.exchange.now_ms + 1)
         self.clock.freeze()
         log.info("history_ended", venue_ms=self.exchange.now_ms)
+
+    def changed_ms(self, order: Order) -> int:
+        """Return when an order last changed, in wall time: what the venue forgets goes by it."""
+        return self._walls.get(order.order_id, 0)
+
+    def place(self, order: Order) -> int:
+        """Return the order's place among all that were ever accepted."""
+        return self._places[order.order_id]
 
     def middle(self, category: str, symbol: str) -> Decimal | None:
         """Return the middle of a book as it was set; what orders took does not move it."""
@@ -171,7 +182,8 @@ class Desk:
                 self._settle(due)
             else:
                 self._publish(due, self._stand(due))
-            await self._commit(lazily=not due.settles)
+            acted = enforce_margin(self.exchange)
+            await self._commit(lazily=not (due.settles or acted))
             return True
 
     def _concerned(self, due: Due) -> Iterable[Product]:
@@ -236,7 +248,8 @@ class Desk:
         for event in events:
             if isinstance(event.data, Order):
                 place = self._places.setdefault(event.data.order_id, len(self._places))
-                rows.append(("orders", place, encode(event.data)))
+                wall = self._walls[event.data.order_id] = self.clock.wall_ms()
+                rows.append(("orders", place, {**encode(event.data), "wall_ms": wall}))
         for execution in self.exchange.executions[self._saved["executions"] :]:
             rows.append(("executions", self._saved["executions"], encode(execution)))
             self._saved["executions"] += 1
@@ -264,5 +277,7 @@ class Desk:
         self.settlements = head["settlements"]
         self.options.delta_mode = head["delta_mode"]
         self._places = {o.order_id: place for place, o in enumerate(self.exchange.orders)}
+        self._walls = {o["order_id"]: o.get("wall_ms", 0) for o in state["orders"]}
+        self.forgotten = len(self._places)  # a restart clears what realtime remembers
         self._saved = {"executions": len(self.exchange.executions), "log": len(self.exchange.log)}
         self._resumes = head["running"]

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 from typing import Final
 
 import uvicorn
 
 from services.simulator.app import Door, build_app
-from services.simulator.auth import Key
+from services.simulator.auth import AddressLimits, Key
 from services.simulator.clock import FollowingClock, Time, VenueClock
 from services.simulator.desk import Desk
 from services.simulator.faults import Faults
@@ -26,6 +27,7 @@ from services.simulator.settings import SimulatorSettings
 from services.simulator.store import open_store
 from services.simulator.streams import CHANNELS, Hub
 from services.simulator.synthetic import Synthetic
+from services.simulator.trade_socket import TradeSocket
 from shared.config.settings import Settings
 from shared.domain.errors import Misconfigured
 from shared.history.files import read_history
@@ -38,6 +40,7 @@ from shared.telemetry.metrics import Metrics
 from shared.venue.exchange import Exchange
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+SEED: Final = 0
 SYNTHETIC_START: Final = datetime(2024, 1, 1, tzinfo=UTC)
 STOP_SECONDS: Final = 2
 KEEP_ALIVE_SECONDS: Final = 300  # a client that is idle between hours must not lose a request
@@ -140,9 +143,15 @@ async def open_simulator(
         hub = Hub(desk, key, wall, autostart=settings.autostart, faults=faults)
         desk.audience = hub
         await desk.open(state)
-        door = Door(desk, key, wall, metrics)
+        draw = Random(SEED)  # noqa: S311 - which of many orders are cancelled, nothing secret
+        door = Door(desk, key, wall, metrics, AddressLimits(), draw.sample)
         faulty = FaultyDoor(door, faults, wall, _mishap(desk, hub)) if faults else None
-        app = build_app(desk, faulty or door, hub, metrics, settings.admin_token)
+        sockets = {
+            "/v5/public/{channel}": hub.serve,
+            "/v5/private": hub.serve,
+            "/v5/trade": TradeSocket(door, key).serve,
+        }
+        app = build_app(desk, faulty or door, sockets, metrics, settings.admin_token)
         config = uvicorn.Config(
             app,
             host=settings.host,

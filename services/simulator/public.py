@@ -1,6 +1,6 @@
 """Public REST: what the market lists, shows and has recorded, never more than venue time allows."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -9,8 +9,9 @@ from services.simulator.listing import instrument_row
 from services.simulator.query import Query
 from shared.history.records import HOUR_MS, Bar
 from shared.runtime.clock import Clock
-from shared.venue.amounts import plain
-from shared.venue.rules import Refused, unknown_symbol
+from shared.venue.amounts import plain, quotient
+from shared.venue.margin import FLAT, CollateralTier
+from shared.venue.rules import Refused, RiskTier, Rule, unknown_symbol
 
 Row = dict[str, Any]
 
@@ -18,6 +19,8 @@ FUNDING_PAGE: Final = 200
 KLINE_PAGE: Final = 1000
 HOURLY: Final = "60"
 UNRECORDED: Final = "0"
+UNLISTED: Final = ("inverse", "option")
+"""Products of the venue of which this one lists none; ccxt asks for all that there are."""
 
 
 class PublicApi:
@@ -34,7 +37,9 @@ class PublicApi:
         return {"timeSecond": str(nanos // 10**9), "timeNano": str(nanos)}
 
     def instruments(self, query: Query) -> Row:
-        """Products by name; linear pages by cursor, spot always answers whole."""
+        """Products by name; linear pages by cursor, spot answers whole, other kinds are empty."""
+        if query.text("category") in UNLISTED:
+            return {"category": query.text("category"), "list": [], "nextPageCursor": ""}
         category = query.category()
         names = self._symbols(query, category)
         base, status = query.text("baseCoin"), query.text("status", "Trading")
@@ -100,6 +105,63 @@ class PublicApi:
         ]
         return {"category": category, "list": rows}
 
+    def price_limit(self, query: Query) -> Row:
+        """The prices a limit order may have now; ``""`` where the product holds no band."""
+        category, name = query.text("category", "linear"), query.required("symbol")
+        self._known(category, name)
+        rule = self._desk.exchange.rules[category, name]
+        exchange = self._desk.exchange
+        reference = (exchange.marks if category == "linear" else exchange.indexes).get(name)
+        bounds = ["", ""]
+        if rule.price_band is not None and reference is not None:
+            width = reference * rule.price_band
+            bounds = [plain(reference + width), plain(reference - width)]
+        return {
+            "symbol": name,
+            "buyLmt": bounds[0],
+            "sellLmt": bounds[1],
+            "ts": str(self._desk.now_ms),
+        }
+
+    def risk_limit(self, query: Query) -> Row:
+        """The tiers that a position's worth falls into, by product."""
+        if query.category() != "linear":
+            raise Refused(10001, "params error: category must be linear")
+        rows = [
+            row
+            for name in self._symbols(query, "linear")
+            for row in _tiers(self._desk.exchange.rules["linear", name])
+        ]
+        return {"category": "linear", "list": rows, "nextPageCursor": ""}
+
+    def collateral_tiers(self, query: Query) -> Row:
+        """What quantities of a coin back which share of their price."""
+        rules = self._desk.exchange.rules.values()
+        coins = dict.fromkeys(rule.base for rule in rules if rule.category == "spot")
+        wanted = query.text("currency")
+        tiers = self._desk.exchange.collateral.tiers
+        return {
+            "list": [
+                {"currency": coin, "collateralRatioList": _brackets(tiers.get(coin, FLAT))}
+                for coin in coins
+                if wanted in ("", coin)
+            ]
+        }
+
+    def nothing(self, _: Query) -> Row:
+        """What this venue has none of: trades of others, open interest, notices, combinations."""
+        return {"list": [], "nextPageCursor": ""}
+
+    def index_kline(self, query: Query) -> Row:
+        """Hourly bars of the index, which here is the spot price."""
+        return self._bars(query, "spot", mark=True, price=lambda bar: bar.spot)
+
+    def premium_kline(self, query: Query) -> Row:
+        """Hourly bars of perpetual over index less one, as a fraction."""
+        return self._bars(
+            query, "linear", mark=True, price=lambda b: quotient(b.perp - b.spot, b.spot)
+        )
+
     def kline(self, query: Query) -> Row:
         """Hourly bars of trades; the record has closes alone, so a bar opens at the last close."""
         category = query.text("category", "linear")
@@ -109,7 +171,16 @@ class PublicApi:
         """Hourly bars of the mark price."""
         return self._bars(query, query.text("category", "linear"), mark=True)
 
-    def _bars(self, query: Query, category: str, *, mark: bool) -> Row:
+    def _bars(
+        self,
+        query: Query,
+        category: str,
+        *,
+        mark: bool,
+        price: Callable[[Bar], Decimal] | None = None,
+    ) -> Row:
+        """Return bars, newest first; ``mark`` ones have no volume, ``price`` is what they show."""
+        shown = price or (lambda bar: _close(bar, category, mark=mark))
         name = query.required("symbol")
         self._known(category, name)
         if query.required("interval") != HOURLY:
@@ -123,7 +194,7 @@ class PublicApi:
             if opened < start or len(rows) == limit:
                 break
             if end < 0 or opened <= end:
-                rows.append(_line(bars, place, category, mark=mark))
+                rows.append(_line(bars, place, shown, mark=mark))
         return {"symbol": name, "category": category, "list": rows}
 
     def _hour(self) -> int:
@@ -143,9 +214,37 @@ class PublicApi:
             raise unknown_symbol(category, name)
 
 
-def _line(bars: tuple[Bar, ...], place: int, category: str, *, mark: bool) -> list[str]:
-    close = _close(bars[place], category, mark=mark)
-    opened = _close(bars[place - 1], category, mark=mark) if place else close
+def _tiers(rule: Rule) -> list[Row]:
+    whole = RiskTier(rule.max_qty, rule.maintenance_rate, Decimal(0), rule.max_leverage)
+    return [
+        {
+            "id": place,
+            "symbol": rule.symbol,
+            "riskLimitValue": plain(tier.limit),
+            "maintenanceMargin": plain(tier.rate),
+            "initialMargin": plain(quotient(Decimal(1), tier.max_leverage)),
+            "isLowestRisk": int(place == 1),
+            "maxLeverage": plain(tier.max_leverage),
+            "mmDeduction": plain(tier.deduction),
+        }
+        for place, tier in enumerate(rule.risk_tiers or (whole,), 1)
+    ]
+
+
+def _brackets(tiers: Sequence[CollateralTier]) -> list[Row]:
+    rows, below = [], Decimal(0)
+    for tier in tiers:
+        upto = "" if tier.upto is None else plain(tier.upto)
+        rows.append({"minQty": plain(below), "maxQty": upto, "collateralRatio": plain(tier.ratio)})
+        below = below if tier.upto is None else tier.upto
+    return rows
+
+
+def _line(
+    bars: tuple[Bar, ...], place: int, price: Callable[[Bar], Decimal], *, mark: bool
+) -> list[str]:
+    close = price(bars[place])
+    opened = price(bars[place - 1]) if place else close
     prices = [plain(p) for p in (opened, max(opened, close), min(opened, close), close)]
     line = [str(bars[place].at_ms - HOUR_MS), *prices]
     return line if mark else [*line, UNRECORDED, UNRECORDED]
@@ -165,4 +264,18 @@ PUBLIC_ROUTES: Final[Mapping[str, str]] = {
     "market/funding/history": "funding",
     "market/kline": "kline",
     "market/mark-price-kline": "mark_kline",
+    "market/index-price-kline": "index_kline",
+    "market/premium-index-price-kline": "premium_kline",
+    "market/price-limit": "price_limit",
+    "market/risk-limit": "risk_limit",
+    "market/recent-trade": "nothing",
+    "market/open-interest": "nothing",
+    "market/account-ratio": "nothing",
+    "market/delivery-price": "nothing",
+    "market/insurance": "nothing",
+    "market/adlAlert": "nothing",
+    "spot-margin-trade/collateral": "collateral_tiers",
+    "spread/instrument": "nothing",
+    "system/status": "nothing",
+    "announcements/index": "nothing",
 }

@@ -13,13 +13,16 @@ Row = TypeVar("Row")
 
 DAY_MS: Final = 86_400_000
 WEEK_MS: Final = 7 * DAY_MS
+DIGITS_MAX: Final = 20  # more are no amount of anything, and too many to reckon with
+TEXT_MAX: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The fields of a query string or a JSON body."""
+    """The fields of a query string or a JSON body; ``admitted`` items of a batch fit the limit."""
 
     fields: Mapping[str, Any]
+    admitted: int = 1
 
     @classmethod
     def of_string(cls, raw: bytes) -> "Query":
@@ -31,7 +34,7 @@ class Query:
         """Read a JSON body; raises Refused when it is no object."""
         try:
             fields = json.loads(raw or b"{}", parse_float=str)
-        except ValueError:
+        except (ValueError, RecursionError):
             fields = None
         if not isinstance(fields, dict):
             raise Refused(10001, "params error: the body is no JSON object")
@@ -41,6 +44,15 @@ class Query:
         """Return a field as text; ``default`` when it is absent or blank."""
         value = self.fields.get(name)
         return default if value is None or value == "" else str(value)
+
+    def items(self, most: int) -> list["Query"]:
+        """Return the requests of a batch, from 1 to ``most``; each takes the batch's category."""
+        given = self.fields.get("request")
+        if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+            raise Refused(10001, "params error: request is no list of objects")
+        if not 1 <= len(given) <= most:
+            raise Refused(10001, f"params error: a batch takes 1 to {most} requests")
+        return [Query({**item, "category": self.category()}) for item in given]
 
     def required(self, name: str) -> str:
         """Return a field that must be there."""
@@ -58,7 +70,9 @@ class Query:
             value = Decimal(raw)
         except InvalidOperation:
             value = Decimal("NaN")
-        if not value.is_finite():
+        if not (
+            value.is_finite() and -DIGITS_MAX <= value.adjusted() <= DIGITS_MAX and len(raw) < 64
+        ):
             raise Refused(10001, f"params error: {name} is invalid")
         return value
 

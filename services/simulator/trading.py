@@ -13,19 +13,30 @@ from shared.venue.rules import Refused, unknown_symbol
 
 Row = dict[str, Any]
 
+Sample = Callable[[Sequence[Order], int], list[Order]]
+"""Draws so many orders by lot."""
+
 CLOSED_KEPT: Final = 500
+CANCEL_ALL_MAX: Final = 500
+UNFILLED_KEPT_MS: Final = 86_400_000
 
 
 class TradingApi:
     """Orders and what became of them, for the one key of this venue."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, sample: Sample) -> None:
         self._desk = desk
         self._exchange = desk.exchange
+        self._sample = sample
+
+    @property
+    def now_ms(self) -> int:
+        """Venue time."""
+        return self._desk.now_ms
 
     async def create(self, query: Query) -> Row:
         """Accept an order once it is matched and committed."""
-        request = _order_request(query)
+        request = order_request(query)
         order = await self._desk.act(lambda exchange: exchange.place(request))
         return _ids(order)
 
@@ -51,7 +62,7 @@ class TradingApi:
         return _ids(order)
 
     async def cancel_all(self, query: Query) -> Row:
-        """Cancel what rests; linear needs a symbol or a coin."""
+        """Cancel what rests; linear needs a symbol or a coin, and takes 500 at random of more."""
         category = query.category()
         symbol, coin = query.text("symbol"), query.text("settleCoin") or query.text("baseCoin")
         if category == "linear" and not (symbol or coin):
@@ -59,6 +70,8 @@ class TradingApi:
 
         def change(exchange: Exchange) -> list[Order]:
             chosen = [o for o in exchange.open_orders if _concerns(exchange, o, category, query)]
+            if category == "linear" and len(chosen) > CANCEL_ALL_MAX:
+                chosen = self._sample(chosen, CANCEL_ALL_MAX)
             return [exchange.cancel(category, o.symbol, order_id=o.order_id) for o in chosen]
 
         return {"list": [_ids(o) for o in await self._desk.act(change)], "success": "1"}
@@ -82,11 +95,13 @@ class TradingApi:
         """Orders that are final, newest first."""
         category = query.category()
         if query.text("orderId") or query.text("orderLinkId"):
-            found = [o for o in self._named(category, query) if not o.is_open]
+            found = [o for o in self._named(category, query) if self._is_kept(o)]
             return {"category": category, "list": [order_row(o) for o in found]} | _LAST
         start, end = query.span(self._desk.now_ms, WEEK_MS, 10001)
         return self._orders(
-            query, self._exchange.orders, lambda o: not o.is_open and start <= o.created_ms <= end
+            query,
+            self._exchange.orders,
+            lambda o: self._is_kept(o) and start <= o.created_ms <= end,
         )
 
     async def executions(self, query: Query) -> Row:
@@ -165,11 +180,17 @@ class TradingApi:
         return [order] if order is not None else []
 
     def _oldest_recent(self) -> int:
+        """Return the place of the oldest closed order that realtime remembers."""
         return max(self._desk.forgotten, len(self._exchange.orders) - CLOSED_KEPT)
 
     def _is_recent(self, order: Order) -> bool:
-        recent = self._exchange.orders[self._oldest_recent() :]
-        return order.is_open or any(o.order_id == order.order_id for o in reversed(recent))
+        return order.is_open or self._desk.place(order) >= self._oldest_recent()
+
+    def _is_kept(self, order: Order) -> bool:
+        """Whether the history shows an order: without a fill it is forgotten after a day (wall)."""
+        if order.is_open or order.filled_qty:
+            return not order.is_open
+        return self._desk.clock.wall_ms() - self._desk.changed_ms(order) < UNFILLED_KEPT_MS
 
     def _position(self, symbol: str) -> Position:
         rule = self._exchange.rules.get(("linear", symbol))
@@ -182,7 +203,7 @@ class TradingApi:
         return self._exchange.rules["linear", position.symbol].quote == coin
 
 
-def _order_request(query: Query) -> OrderRequest:
+def order_request(query: Query) -> OrderRequest:
     """Return the order asked for; what this venue does not model is refused, never ignored."""
     category, kind = query.category(), query.required("orderType")
     if query.integer("positionIdx", 0) != 0:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from shared.venue.amounts import ROUNDED, ZERO, exact, plain
 from shared.venue.exchange import Exchange
-from shared.venue.margin import SETTLE_COIN, initial_margin
+from shared.venue.margin import SETTLE_COIN, initial_margin, maintenance_margin
 from shared.venue.records import Execution, LogEntry, Order, Position
 
 Row = dict[str, Any]
@@ -33,7 +33,7 @@ def order_row(order: Order) -> Row:
         "isLeverage": "0" if order.category == "spot" else "",
         "positionIdx": 0,
         "orderStatus": order.status,
-        "createType": "CreateByUser",
+        "createType": order.create_type if order.category == "linear" else "",
         "cancelType": order.cancel_type,
         "rejectReason": order.reject_reason,
         "avgPrice": plain(average) if average is not None else "",
@@ -98,7 +98,7 @@ def execution_row(execution: Execution) -> Row:
         "closedSize": plain(e.closed_size) if e.category == "linear" else "",
         "markPrice": plain(e.mark_price) if e.category == "linear" else "",
         "stopOrderType": "" if e.category == "spot" else "UNKNOWN",
-        "createType": "CreateByUser" if e.exec_type == "Trade" else "",
+        "createType": e.create_type,
         "indexPrice": "",
         "underlyingPrice": "",
         "tradeIv": "",
@@ -117,7 +117,7 @@ def position_row(position: Position, exchange: Exchange) -> Row:
     worth = abs(position.size) * mark
     rule = exchange.rules["linear", position.symbol]
     margin = plain(initial_margin(worth, position.leverage))
-    maintenance = plain(worth * rule.maintenance_rate)
+    maintenance = plain(maintenance_margin(rule, worth))
     realised = plain(position.realised_pnl)
     return {
         "category": "linear",
@@ -154,6 +154,7 @@ def position_row(position: Position, exchange: Exchange) -> Row:
         "seq": position.seq,
         "isReduceOnly": False,
         "mmrSysUpdatedTime": "",
+        "mmrSysUpdateTime": "",
         "leverageSysUpdatedTime": "",
         "createdTime": str(position.created_ms),
         "updatedTime": str(position.updated_ms),
@@ -249,7 +250,7 @@ def _coin_row(exchange: Exchange, coin: str, worth: Decimal, unrealised: Decimal
         "availableToBorrow": "",
         "availableToWithdraw": "",
         "marginCollateral": True,
-        "collateralSwitch": True,
+        "collateralSwitch": coin not in exchange.collateral.off,
         "colRes": "0",
     }
 

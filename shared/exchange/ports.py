@@ -100,6 +100,9 @@ class StreamReset:
     """The private stream was (re)connected: what came before may be lost, read by REST."""
 
 
+Bar = tuple[datetime, Decimal, Decimal, Decimal, Decimal, Decimal]
+"""Open time, open, high, low, close, volume in base units."""
+
 PrivateEvent = OrderReport | ExecutionReport | StreamReset
 
 
@@ -177,7 +180,7 @@ class MarketFeed(Protocol):
 
     async def fetch_ohlcv(
         self, category: Category, symbol: str, start: datetime, end: datetime
-    ) -> list[tuple[datetime, Decimal, Decimal, Decimal, Decimal, Decimal]]:
+    ) -> list[Bar]:
         """Return closed hourly bars (open time, open, high, low, close, volume), oldest first."""
 
     async def venue_time(self) -> datetime | None:

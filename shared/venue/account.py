@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from shared.venue.amounts import ZERO, quotient
 from shared.venue.fees import fee_rate, trading_fee
+from shared.venue.forced import Forced
 from shared.venue.funding import funding_received
 from shared.venue.records import Event, Execution, LogEntry, Order, Position
 from shared.venue.rules import Rule
@@ -60,11 +61,22 @@ class Account:
         return known or Position(rule.symbol, ZERO, ZERO, rule.max_leverage)
 
     def fill(
-        self, order: Order, rule: Rule, price: Decimal, qty: Decimal, now: Stamp, *, maker: bool
+        self,
+        order: Order,
+        rule: Rule,
+        price: Decimal,
+        qty: Decimal,
+        now: Stamp,
+        *,
+        maker: bool,
+        forced: Forced | None = None,
     ) -> Order:
         """Book one fill and return the order after it; the caller settles the order's status."""
         value = price * qty
         fee, currency = trading_fee(rule, order.side, qty, value, is_maker=maker)
+        is_free = forced is not None and not forced.pays_fee
+        if is_free:
+            fee, currency = ZERO, rule.quote
         closed, realised = ZERO, ZERO
         if rule.category == "linear":
             closed, realised = self._move(order.side, rule, price, qty, now)
@@ -93,17 +105,18 @@ class Account:
             value=value,
             fee=fee,
             fee_currency=currency,
-            fee_rate=fee_rate(rule, is_maker=maker),
-            exec_type="Trade",
+            fee_rate=ZERO if is_free else fee_rate(rule, is_maker=maker),
+            exec_type="Trade" if forced is None else forced.exec_type,
             is_maker=maker,
             closed_size=closed,
             realised_pnl=realised,
             mark_price=now.mark,
             time_ms=now.ms,
             seq=self.counter,
+            create_type=order.create_type,
         )
         self.executions.append(execution)
-        self._log_trade(execution, rule)
+        self._log_trade(execution, rule, "TRADE" if forced is None else forced.log_type)
         self.events.append(Event("execution", execution))
         return after
 
@@ -138,6 +151,7 @@ class Account:
             mark_price=now.mark,
             time_ms=now.ms,
             seq=self.counter,
+            create_type="",
         )
         self.executions.append(execution)
         self._book(
@@ -179,11 +193,11 @@ class Account:
         )
         return closed, gain
 
-    def _log_trade(self, execution: Execution, rule: Rule) -> None:
+    def _log_trade(self, execution: Execution, rule: Rule, kind: str) -> None:
         if rule.category == "linear":
             row = LogRow(
                 execution.time_ms,
-                "TRADE",
+                kind,
                 rule.quote,
                 execution,
                 qty=execution.qty,
@@ -193,21 +207,22 @@ class Account:
             self._book(row, size=self.position(rule).size)
             return
         sign = 1 if execution.side == "Buy" else -1
+        shared = self.next_id(3)  # one id on both rows, as in the venue's own example
         for coin, flow in (
             (rule.base, execution.qty * sign),
             (rule.quote, -execution.value * sign),
         ):
             fee = execution.fee if coin == execution.fee_currency else ZERO
-            moved = LogRow(execution.time_ms, "TRADE", coin, execution, flow, flow, fee=fee)
-            self._book(moved)
+            moved = LogRow(execution.time_ms, kind, coin, execution, flow, flow, fee=fee)
+            self._book(moved, row_id=shared)
 
-    def _book(self, row: LogRow, size: Decimal = ZERO) -> None:
+    def _book(self, row: LogRow, size: Decimal = ZERO, row_id: str = "") -> None:
         change = row.cash_flow + row.funding - row.fee
         balance = self.wallet.get(row.currency, ZERO) + change
         self.wallet[row.currency] = balance
         cause = row.cause
         entry = LogEntry(
-            id=self.next_id(3),
+            id=row_id or self.next_id(3),
             type=row.type,
             category=cause.category if cause else "",
             symbol=cause.symbol if cause else "",

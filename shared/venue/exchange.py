@@ -1,15 +1,25 @@
 """Bybit's rules for one unified account: orders meet books, fills move money, funding settles."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import astuple, replace
 from decimal import Decimal
 from typing import Any
 
 from shared.venue.account import Account, Stamp
+from shared.venue.admission import Delisting, check_delisting, check_room
 from shared.venue.amounts import ROUNDED, ZERO, exact
 from shared.venue.books import Book, Levels
 from shared.venue.fees import fee_rate
-from shared.venue.margin import COLLATERAL_RATIO, Margin, account_margin, equity_of, initial_margin
+from shared.venue.forced import Forced
+from shared.venue.funds import check_spot_funds, locked, order_size
+from shared.venue.margin import (
+    Collateral,
+    CollateralTier,
+    Margin,
+    account_margin,
+    equity_of,
+    initial_margin,
+)
 from shared.venue.matching import (
     banded_price,
     cancelled_order,
@@ -25,7 +35,6 @@ from shared.venue.records import (
     Order,
     OrderRequest,
     Position,
-    spends_quote,
 )
 from shared.venue.rules import (
     Refused,
@@ -44,16 +53,24 @@ from shared.venue.state import account_state, decode, encode, restored_account
 class Exchange:
     """Bybit's rules for one unified account, deterministic; the caller gives venue time.
 
-    Its collections are live views: read only.
-    Liquidation, borrowing and auto-deleveraging are not modelled; ``margin`` shows what binds.
+    Its collections are live views: read only. Nothing can be borrowed: what a loss leaves owed in
+    the settlement coin is paid at once by selling spot.
     """
 
-    def __init__(self, rules: Iterable[Rule], deposits: Mapping[str, Decimal], now_ms: int) -> None:
+    def __init__(
+        self,
+        rules: Iterable[Rule],
+        deposits: Mapping[str, Decimal],
+        now_ms: int,
+        collateral: Mapping[str, Sequence[CollateralTier]] | None = None,
+    ) -> None:
         self.now_ms = now_ms
         self.rules: dict[tuple[str, str], Rule] = {(r.category, r.symbol): r for r in rules}
         self.marks: dict[str, Decimal] = {}
         self.indexes: dict[str, Decimal] = {}
         self.adjusts_price: dict[str, bool] = {"spot": False, "linear": True}
+        self.collateral = Collateral(collateral or {})
+        self.delistings: dict[str, Delisting] = {}
         self._books = {key: Book() for key in self.rules}
         self._account = Account()
         self._orders = OrderList()
@@ -121,17 +138,30 @@ class Exchange:
 
         A post-only order that would trade is accepted and then cancelled, as on the venue.
         """
+        rule, request, limit = self._admitted(request)
+        return self._match(self._accept(request, limit), rule, maker=False)
+
+    @exact
+    def check(self, request: OrderRequest) -> Rule:
+        """Raise Refused as ``place`` would, changing nothing; the product's rule otherwise."""
+        return self._admitted(request)[0]
+
+    def _admitted(self, request: OrderRequest) -> tuple[Rule, OrderRequest, Decimal | None]:
+        """Return the order's product, the order as it is taken, and its price bound."""
         check_shape(request)
         rule = self._rule(request.category, request.symbol)
         if self._orders.uses(request.category, request.link_id):
             raise duplicate_link_id(request.category)
         check_grid(rule, request)
         request = self._reduced(rule, request)
+        reducible = self._reducible(rule, request.side)
+        delisting = self.delistings.get(rule.symbol) if rule.category == "linear" else None
+        check_delisting(request, reducible, delisting, self.now_ms)
+        check_room(rule, request, self.open_orders)
         limit = self._limit(rule, request)
         check_notional(rule, request, (request.price and limit) or self._best(rule, request.side))
         self._check_funds(rule, request, limit)
-        order = self._accept(request, limit)
-        return self._match(order, rule, maker=False)
+        return rule, request, limit
 
     def find(self, category: str, *, order_id: str = "", link_id: str = "") -> Order | None:
         """Return an order by its id, or else by the client's id."""
@@ -141,7 +171,7 @@ class Exchange:
     def cancel(self, category: str, symbol: str, *, order_id: str = "", link_id: str = "") -> Order:
         """Cancel a resting order and return it; Refused (110001, 170213) when it is final."""
         order = self._resting(category, symbol, order_id, link_id)
-        return self._finish(order)
+        return self._finish(order, "EC_PerCancelRequest", "CancelByUser")
 
     @exact
     def amend(
@@ -193,7 +223,7 @@ class Exchange:
             if p.size
         ]
         resting = [(o, self.rules[o.category, o.symbol]) for o in self.open_orders]
-        return account_margin(self.wallet, self.coin_prices(), held, resting)
+        return account_margin(self.wallet, self.coin_prices(), held, resting, self.collateral)
 
     def coin_prices(self) -> dict[str, Decimal]:
         """Return USDT per coin: the perpetual's index, or else the best spot bid."""
@@ -207,18 +237,9 @@ class Exchange:
                 prices.setdefault(rule.base, bid)
         return prices
 
-    @exact
     def locked(self, coin: str) -> Decimal:
         """Return how much of ``coin`` resting spot orders hold back."""
-        held = ZERO
-        for order in self.open_orders:
-            rule = self.rules[order.category, order.symbol]
-            if rule.category == "spot" and order.price is not None:
-                if order.side == "Buy" and coin == rule.quote:
-                    held += order.leaves_qty * order.price
-                if order.side == "Sell" and coin == rule.base:
-                    held += order.leaves_qty
-        return held
+        return locked(coin, self.open_orders, self.rules)
 
     def set_leverage(self, symbol: str, leverage: Decimal) -> None:
         """Set the leverage of one perpetual; Refused when out of range or unchanged."""
@@ -243,6 +264,8 @@ class Exchange:
             "marks": {symbol: str(price) for symbol, price in self.marks.items()},
             "indexes": {symbol: str(price) for symbol, price in self.indexes.items()},
             "adjusts_price": dict(self.adjusts_price),
+            "collateral_off": sorted(self.collateral.off),
+            "delistings": {name: astuple(d) for name, d in self.delistings.items()},
             **account_state(self._account),
         }
 
@@ -262,12 +285,50 @@ class Exchange:
         self.marks = {symbol: Decimal(price) for symbol, price in head["marks"].items()}
         self.indexes = {symbol: Decimal(price) for symbol, price in head["indexes"].items()}
         self.adjusts_price = dict(head["adjusts_price"])
+        self.collateral.off = set(head.get("collateral_off", ()))
+        self.delistings = {n: Delisting(*d) for n, d in head.get("delistings", {}).items()}
         self._account = restored_account(head, state["executions"], state["log"])
         self._orders = OrderList()
         for row in state["orders"]:
             self._orders.store(decode(Order, row))
         for book in self._books.values():
             book.reset([], [])
+
+    def cancel_where(self, fits: Callable[[Order], bool], cancel_type: str) -> list[Order]:
+        """Cancel every resting order that fits, for a reason of the venue's own."""
+        return [
+            self._finish(order, "EC_NoError", cancel_type)
+            for order in self.open_orders
+            if fits(order)
+        ]
+
+    @exact
+    def force(self, rule: Rule, side: str, qty: Decimal, price: Decimal, kind: Forced) -> None:
+        """Trade ``qty`` at ``price`` for the account, asking neither it nor the book."""
+        order = Order(
+            order_id=self._account.next_id(1),
+            link_id="",
+            category=rule.category,
+            symbol=rule.symbol,
+            side=side,
+            order_type="Market",
+            time_in_force="IOC",
+            price=price,
+            qty=qty,
+            reduce_only=rule.category == "linear",
+            market_unit="baseCoin",
+            status="New",
+            created_ms=self.now_ms,
+            updated_ms=self.now_ms,
+            create_type=kind.create_type,
+        )
+        stamp = self._stamp(rule)
+        order = self._account.fill(order, rule, price, qty, stamp, maker=False, forced=kind)
+        if kind.has_order:
+            order = replace(order, status="Filled")
+            self._orders.store(order)
+            self._account.events.append(Event("order", order))
+        self._tell(rule)
 
     def _rule(self, category: str, symbol: str) -> Rule:
         rule = self.rules.get((category, symbol))
@@ -291,6 +352,8 @@ class Exchange:
         return replace(request, qty=min(request.qty, least))
 
     def _reducible(self, rule: Rule, side: str) -> Decimal:
+        if rule.category == "spot":
+            return ZERO
         size = self._account.position(rule).size
         return max(ZERO, size if side == "Sell" else -size)
 
@@ -310,33 +373,20 @@ class Exchange:
 
     def _check_funds(self, rule: Rule, request: OrderRequest, limit: Decimal | None) -> None:
         """Raise Refused when the wallet or the margin cannot carry the order."""
-        cost = self._cost(rule, request, limit)
+        cost, qty = order_size(rule, request, limit, self._books[rule.category, rule.symbol])
         available = self.margin().available
-        if rule.category == "linear":
-            opening = max(ZERO, request.qty - self._reducible(rule, request.side))
-            if not opening or request.reduce_only or not cost:
-                return
-            value = ROUNDED.divide(opening * cost, request.qty)
-            leverage = self._account.position(rule).leverage
-            fees = cost * max(ZERO, fee_rate(rule, is_maker=False))
-            if initial_margin(value, leverage) + fees > available:
-                raise insufficient(rule.category)
+        if rule.category == "spot":
+            free = {c: self.wallet.get(c, ZERO) - self.locked(c) for c in (rule.base, rule.quote)}
+            check_spot_funds(rule, request.side, (cost, qty), free, available, self.collateral)
             return
-        coin, needed = (rule.quote, cost) if request.side == "Buy" else (rule.base, request.qty)
-        if needed > self.wallet.get(coin, ZERO) - self.locked(coin):
+        opening = max(ZERO, request.qty - self._reducible(rule, request.side))
+        if not opening or request.reduce_only or not cost:
+            return
+        value = ROUNDED.divide(opening * cost, request.qty)
+        leverage = self._account.position(rule).leverage
+        fees = cost * max(ZERO, fee_rate(rule, is_maker=False))
+        if initial_margin(value, leverage) + fees > available:
             raise insufficient(rule.category)
-        if request.side == "Buy" and cost * (1 - COLLATERAL_RATIO) > max(ZERO, available):
-            raise insufficient(rule.category)
-
-    def _cost(self, rule: Rule, request: OrderRequest, limit: Decimal | None) -> Decimal:
-        """Return the quote value an order may cost: a limit order at its price."""
-        if request.order_type == "Limit" and limit is not None:
-            return request.qty * limit
-        if spends_quote(request):
-            return request.qty
-        book = self._books[rule.category, rule.symbol]
-        fills = book.preview(request.side, limit, request.qty)
-        return sum((price * qty for price, qty in fills), ZERO)
 
     def _accept(self, request: OrderRequest, limit: Decimal | None) -> Order:
         time_in_force = "IOC" if request.order_type == "Market" else request.time_in_force
@@ -375,21 +425,21 @@ class Exchange:
             return order
         self._orders.store(order)
         self._account.events.insert(told, Event("order", order))
-        if rule.category == "linear":
-            self._account.events.append(Event("position", self._account.position(rule)))
-        if fills:
-            coins = (rule.base, rule.quote) if rule.category == "spot" else (rule.quote,)
-            self._account.tell_wallet(*coins)
+        self._tell(rule, traded=bool(fills))
         return order
 
-    def _finish(self, order: Order) -> Order:
-        reason, cancel_type = "EC_PerCancelRequest", "CancelByUser"
+    def _tell(self, rule: Rule, *, traded: bool = True) -> None:
+        if rule.category == "linear":
+            self._account.events.append(Event("position", self._account.position(rule)))
+        if traded:
+            coins = (rule.base, rule.quote) if rule.category == "spot" else (rule.quote,)
+            self._account.tell_wallet(*coins)
+
+    def _finish(self, order: Order, reason: str, cancel_type: str) -> Order:
         order = cancelled_order(order, self.now_ms, reason=reason, cancel_type=cancel_type)
         self._orders.store(order)
         self._account.events.append(Event("order", order))
-        if order.category == "linear":
-            position = self._account.position(self.rules["linear", order.symbol])
-            self._account.events.append(Event("position", position))
+        self._tell(self.rules[order.category, order.symbol], traded=False)
         return order
 
     def _resting(self, category: str, symbol: str, order_id: str, link_id: str) -> Order:

@@ -8,6 +8,7 @@ from typing import Final
 from shared.venue.amounts import EXACT, ZERO, quotient
 
 OPEN_STATUSES: Final = frozenset({"New", "PartiallyFilled"})
+BY_USER: Final = "CreateByUser"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Order:
     fees: Mapping[str, Decimal] = field(default_factory=dict)
     reject_reason: str = "EC_NoError"
     cancel_type: str = "UNKNOWN"
+    create_type: str = BY_USER
 
     @property
     def is_open(self) -> bool:
@@ -72,7 +74,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One fill, or one funding settlement (``exec_type`` "Funding").
+    """One fill, one funding settlement (``exec_type`` "Funding"), or one trade of the venue's own.
 
     ``fee`` is positive when paid (the opposite of the log's ``funding``), in ``fee_currency``.
     A settlement's ``side`` is the position's side and ``qty`` its absolute size.
@@ -101,6 +103,7 @@ class Execution:
     mark_price: Decimal
     time_ms: int
     seq: int
+    create_type: str = BY_USER
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,22 @@ TIMES_IN_FORCE: Final = ("GTC", "IOC", "FOK", "PostOnly")
 
 
 @dataclass(frozen=True, slots=True)
+class RiskTier:
+    """Positions worth up to ``limit`` (quote units): ``maintenance = worth * rate - deduction``."""
+
+    limit: Decimal
+    rate: Decimal
+    deduction: Decimal
+    max_leverage: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One product as traded: price tick, quantity step, bounds, fees (fractions of notional).
 
     ``price_band`` is the greatest distance of a limit price from mark (linear) or index (spot),
-    as a fraction; None means that no band is held.
+    as a fraction; None means that no band is held. ``risk_tiers``, by rising limit, take the place
+    of ``maintenance_rate`` where there are any.
     """
 
     category: str
@@ -35,6 +46,7 @@ class Rule:
     max_leverage: Decimal = Decimal(10)
     maintenance_rate: Decimal = Decimal("0.01")
     price_band: Decimal | None = None
+    risk_tiers: tuple[RiskTier, ...] = ()
 
 
 class Refused(Exception):

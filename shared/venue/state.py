@@ -18,8 +18,8 @@ def encode(row: Order | Execution | LogEntry | Position) -> dict[str, Any]:
 
 
 def decode(kind: type[Row], data: Mapping[str, Any]) -> Row:
-    """Return the row that ``encode`` made ``data`` from."""
-    return kind(**{name: _typed(hint, data[name]) for name, hint in _hints(kind)})
+    """Return the row that ``encode`` made ``data`` from; fields it lacks take their defaults."""
+    return kind(**{name: _typed(hint, data[name]) for name, hint in _hints(kind) if name in data})
 
 
 def account_state(account: Account) -> dict[str, Any]:

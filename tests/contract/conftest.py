@@ -1,16 +1,21 @@
-"""The exchanges that every gateway and feed is held to: today the simulator, over the wire."""
+"""The clients that the suite is held against, each over the wire to a simulator of its own."""
 
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
 from shared.exchange.bybit.endpoints import trading_endpoints
 from shared.exchange.bybit.feed import BybitFeed
 from shared.exchange.bybit.gateway import BybitGateway
+from shared.exchange.bybit.pybit_socket import pybit_connector
 from shared.exchange.bybit.rest import Credentials
+from shared.exchange.ccxt.open import ccxt_feed, ccxt_gateway
 from shared.runtime.clock import SystemClock
 from tests.support.simulator import Simulator, simulator
+
+OpenGateway = Callable[[Simulator], BybitGateway]
+OpenFeed = Callable[[Simulator], BybitFeed]
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +25,7 @@ def standing() -> Iterator[Simulator]:
         yield running
 
 
-def open_gateway(venue: Simulator) -> BybitGateway:
+def pybit_gateway_on(venue: Simulator) -> BybitGateway:
     return BybitGateway(
         trading_endpoints("replay", venue.rest, venue.stream),
         Credentials(venue.api_key, venue.api_secret),
@@ -30,20 +35,54 @@ def open_gateway(venue: Simulator) -> BybitGateway:
     )
 
 
-def open_feed(venue: Simulator) -> BybitFeed:
+def ccxt_gateway_on(venue: Simulator) -> BybitGateway:
+    return ccxt_gateway(
+        trading_endpoints("replay", venue.rest, venue.stream),
+        Credentials(venue.api_key, venue.api_secret),
+        venue="replay",
+        clock=SystemClock(),
+        draw=random.random,
+    )
+
+
+def picows_feed_on(venue: Simulator) -> BybitFeed:
     endpoints = trading_endpoints("replay", venue.rest, venue.stream)
     return BybitFeed(endpoints, clock=SystemClock(), draw=random.random)
 
 
+def pybit_feed_on(venue: Simulator) -> BybitFeed:
+    endpoints = trading_endpoints("replay", venue.rest, venue.stream)
+    return BybitFeed(endpoints, clock=SystemClock(), draw=random.random, connect=pybit_connector())
+
+
+def ccxt_feed_on(venue: Simulator) -> BybitFeed:
+    endpoints = trading_endpoints("replay", venue.rest, venue.stream)
+    return ccxt_feed(endpoints, clock=SystemClock(), draw=random.random)
+
+
+@pytest.fixture(params=[pybit_gateway_on, ccxt_gateway_on], ids=["pybit", "ccxt"])
+def open_gateway(request: pytest.FixtureRequest) -> OpenGateway:
+    made: OpenGateway = request.param
+    return made
+
+
+@pytest.fixture(
+    params=[picows_feed_on, pybit_feed_on, ccxt_feed_on], ids=["picows", "pybit", "ccxt"]
+)
+def open_feed(request: pytest.FixtureRequest) -> OpenFeed:
+    made: OpenFeed = request.param
+    return made
+
+
 @pytest.fixture
-async def gateway(standing: Simulator) -> AsyncIterator[BybitGateway]:
+async def gateway(standing: Simulator, open_gateway: OpenGateway) -> AsyncIterator[BybitGateway]:
     made = open_gateway(standing)
     yield made
     await made.close()
 
 
 @pytest.fixture
-async def feed(standing: Simulator) -> AsyncIterator[BybitFeed]:
+async def feed(standing: Simulator, open_feed: OpenFeed) -> AsyncIterator[BybitFeed]:
     made = open_feed(standing)
     yield made
     await made.close()

@@ -8,7 +8,7 @@ import pytest
 
 from shared.domain.instrument import Category
 from shared.exchange.ports import FeedQuote, MarketFeed
-from tests.contract.conftest import open_feed
+from tests.contract.conftest import OpenFeed
 from tests.support.simulator import simulator
 
 pytestmark = pytest.mark.slow
@@ -45,7 +45,7 @@ async def test_venue_time_is_known_before_anything_is_quoted(feed: MarketFeed) -
     assert await feed.venue_time() == START
 
 
-async def test_both_legs_are_quoted_once_time_runs() -> None:
+async def test_both_legs_are_quoted_once_time_runs(open_feed: OpenFeed) -> None:
     with simulator() as venue:
         feed = open_feed(venue)
         seen: dict[tuple[Category, str], FeedQuote] = {}
@@ -66,7 +66,9 @@ async def test_both_legs_are_quoted_once_time_runs() -> None:
         await feed.close()
 
 
-async def test_every_hour_of_the_replay_is_quoted_a_minute_late_on_every_book() -> None:
+async def test_every_hour_of_the_replay_is_quoted_a_minute_late_on_every_book(
+    open_feed: OpenFeed,
+) -> None:
     """Ten venue hours at ten a second; each instant must be seen whole."""
     with simulator(speed=36_000) as venue:
         feed = open_feed(venue)

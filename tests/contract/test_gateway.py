@@ -20,7 +20,7 @@ from shared.exchange.ports import (
     StreamReset,
     TradingGateway,
 )
-from tests.contract.conftest import open_gateway
+from tests.contract.conftest import OpenGateway
 from tests.support.simulator import simulator
 
 pytestmark = pytest.mark.slow
@@ -183,9 +183,7 @@ async def test_cancelling_what_is_not_there_is_done(gateway: TradingGateway) -> 
 
 async def test_the_log_explains_every_balance(gateway: TradingGateway) -> None:
     for category, side in ((SPOT, Side.BUY), (LINEAR, Side.SELL), (LINEAR, Side.BUY)):
-        reducing = (category, side) == (LINEAR, Side.BUY)
-        order = ticket(category, side, "0.02", reduce_only=reducing)
-        await gateway.place_order(order, now())
+        await gateway.place_order(ticket(category, side, "0.02"), now())
     log = await gateway.read_transaction_log(START - timedelta(days=1))
     assert len({row.key for row in log}) == len(log)
     balances = chained(log)
@@ -195,7 +193,9 @@ async def test_the_log_explains_every_balance(gateway: TradingGateway) -> None:
     }
 
 
-async def test_five_pairs_at_once_are_seen_within_a_third_of_a_second() -> None:
+async def test_five_pairs_at_once_are_seen_within_a_third_of_a_second(
+    open_gateway: OpenGateway,
+) -> None:
     """Wall time from the first byte to the last fill seen, both legs of five pairs."""
     orders = [ticket(SPOT, Side.BUY, "0.002") for _ in range(5)]
     orders += [ticket(LINEAR, Side.SELL, "0.002") for _ in range(5)]
@@ -216,7 +216,9 @@ async def test_five_pairs_at_once_are_seen_within_a_third_of_a_second() -> None:
         await gateway.close()
 
 
-async def test_funding_is_an_execution_paid_and_a_log_row_received() -> None:
+async def test_funding_is_an_execution_paid_and_a_log_row_received(
+    open_gateway: OpenGateway,
+) -> None:
     """A short of 0.1 BTC over the settlement of 08:00, which longs paid on that day."""
     with simulator(speed=36_000) as venue:
         gateway = open_gateway(venue)
@@ -241,7 +243,9 @@ async def test_funding_is_an_execution_paid_and_a_log_row_received() -> None:
         await gateway.close()
 
 
-async def test_a_venue_that_dies_and_returns_knows_its_orders_and_says_reset() -> None:
+async def test_a_venue_that_dies_and_returns_knows_its_orders_and_says_reset(
+    open_gateway: OpenGateway,
+) -> None:
     with simulator() as venue:
         gateway = open_gateway(venue)
         async with listening(gateway) as events:

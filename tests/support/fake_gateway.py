@@ -210,7 +210,7 @@ def execution_report(execution: Execution) -> ExecutionReport:
 
 def log_row(entry: LogEntry) -> LogRow:
     return LogRow(
-        key=entry.id,
+        key=f"{entry.id}:{entry.currency}",
         kind=entry.type,
         category=entry.category,
         symbol=entry.symbol,

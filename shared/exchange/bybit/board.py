@@ -120,13 +120,17 @@ def _replace_book(state: _State, message: Message, data: Mapping[str, Any], at: 
 
 def _touch(data: Mapping[str, Any], side: str) -> Side:
     levels = data.get(side)
-    if not isinstance(levels, list) or not levels or len(levels[0]) != 2:
+    if not isinstance(levels, list) or not levels or not _is_pair(levels[0]):
         raise Malformed(f"a book without side {side}")
     level = {"price": levels[0][0], "size": levels[0][1]}
     price, size = amount(level, "price"), amount(level, "size")
     if price <= 0 or size <= 0:
         raise Malformed(f"{size} at {price} is no level")
     return price, size
+
+
+def _is_pair(level: object) -> bool:
+    return isinstance(level, list) and len(level) == 2
 
 
 def _quote(key: Key, state: _State) -> FeedQuote | None:

@@ -78,18 +78,25 @@ def write_failure(error: Exception) -> CarryError:
     match error:
         case CarryError():
             return error
-        case InvalidRequestError(status_code=code) if code in NOT_TAKEN_CODES:
-            return RateLimited(_text(error))
-        case InvalidRequestError(status_code=code) if code in DISARM_CODES:
-            return Disarmed(code, error.message)
-        case InvalidRequestError(status_code=code) if code in MARGIN_CODES:
-            return InsufficientMargin(code, error.message)
-        case InvalidRequestError(status_code=code) if code in REFUSAL_CODES:
-            return OrderRejected(code, error.message)
+        case InvalidRequestError(status_code=code):
+            return refused_write(code, error.message)
         case FailedRequestError(status_code=code) if code == HTTP_BANNED:
             return RateLimited(_text(error))
-        case _:  # time-outs, resets, server errors, duplicates, unlisted codes
+        case _:  # time-outs, resets, server errors
             return OutcomeUnknown(_text(error))
+
+
+def refused_write(code: int, message: str) -> CarryError:
+    """Return what the venue's ``code`` means for a write; unlisted ones leave it in doubt."""
+    if code in NOT_TAKEN_CODES:
+        return RateLimited(f"{code}: {message}")
+    if code in DISARM_CODES:
+        return Disarmed(code, message)
+    if code in MARGIN_CODES:
+        return InsufficientMargin(code, message)
+    if code in REFUSAL_CODES:
+        return OrderRejected(code, message)
+    return OutcomeUnknown(f"{code}: {message}")
 
 
 def read_failure(error: Exception) -> CarryError:
@@ -97,18 +104,25 @@ def read_failure(error: Exception) -> CarryError:
     match error:
         case CarryError():
             return error
-        case InvalidRequestError(status_code=code) if code in NOT_TAKEN_CODES:
-            return RateLimited(_text(error))
-        case InvalidRequestError(status_code=code) if code in DISARM_CODES:
-            return Disarmed(code, error.message)
-        case InvalidRequestError(status_code=code) if code in BAD_READ_CODES:
-            return Rejected(_text(error))
+        case InvalidRequestError(status_code=code):
+            return refused_read(code, error.message)
         case FailedRequestError(status_code=code) if code == HTTP_BANNED:
             return RateLimited(_text(error))
         case FailedRequestError(status_code=code) if code == NO_JSON:
             return Malformed(_text(error))
         case _:
             return ExchangeUnavailable(_text(error))
+
+
+def refused_read(code: int, message: str) -> CarryError:
+    """Return what the venue's ``code`` means for a read."""
+    if code in NOT_TAKEN_CODES:
+        return RateLimited(f"{code}: {message}")
+    if code in DISARM_CODES:
+        return Disarmed(code, message)
+    if code in BAD_READ_CODES:
+        return Rejected(f"{code}: {message}")
+    return ExchangeUnavailable(f"{code}: {message}")
 
 
 def venue_code(error: Exception) -> int | None:

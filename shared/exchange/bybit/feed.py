@@ -6,25 +6,28 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 from shared.domain.errors import CarryError, Malformed
 from shared.domain.funding import FundingSettlement
 from shared.domain.instrument import Category, Instrument
 from shared.exchange.bybit.board import QuoteBoard
 from shared.exchange.bybit.endpoints import Endpoints
+from shared.exchange.bybit.liveness import Liveness
 from shared.exchange.bybit.parse import (
     Row,
-    amount,
-    instant,
     milliseconds,
+    parse_bars,
     parse_instrument,
+    parse_rates,
+    parse_time,
     rows,
     stamp,
 )
-from shared.exchange.bybit.rest import RestClient
-from shared.exchange.bybit.stream import Stream, SupervisedStream
-from shared.exchange.ports import FeedQuote
+from shared.exchange.bybit.picows_socket import connect_picows
+from shared.exchange.bybit.rest import Rest, RestClient
+from shared.exchange.bybit.stream import Connect, SupervisedStream
+from shared.exchange.ports import Bar, FeedQuote
 from shared.runtime.clock import Clock
 
 HOUR: Final = timedelta(hours=1)
@@ -32,12 +35,9 @@ FUNDING_PAGE: Final = 200
 KLINE_PAGE: Final = 1_000
 MILLISECOND: Final = timedelta(milliseconds=1)
 
-Bar = tuple[datetime, Decimal, Decimal, Decimal, Decimal, Decimal]
-OpenStream = Callable[[str, Sequence[str]], Stream]
-
 
 class BybitFeed:
-    """Implements ``MarketFeed``. ``open_stream`` is the seam for a faster public socket."""
+    """Implements ``MarketFeed``. ``rest`` and ``connect`` are the seams for another library."""
 
     def __init__(
         self,
@@ -45,16 +45,17 @@ class BybitFeed:
         *,
         clock: Clock,
         draw: Callable[[], float],
-        open_stream: OpenStream | None = None,
+        rest: Rest | None = None,
+        connect: Connect = connect_picows,
     ) -> None:
         self._endpoints = endpoints
         self._clock = clock
         self._draw = draw
-        self._open_stream = open_stream or self._pybit_stream
-        self._rest = RestClient(endpoints.rest, None, clock=clock)
+        self._connect = connect
+        self._rest = rest or RestClient(endpoints.rest, None, clock=clock)
         self._board = QuoteBoard()
-        self._streams: list[Stream] = []
-        self._listening: set[Category] = set()
+        self._streams: list[SupervisedStream] = []
+        self._listening: dict[Category, Liveness] = {}
         self._heard_at: float | None = None
         self._probe = "BTCUSDT"
 
@@ -111,7 +112,7 @@ class BybitFeed:
         Bars that open in [start, end]; volume in base units. Whether the newest one is closed is
         judged by the venue's own clock.
         """
-        now = instant(str((await self._rest.read("get_server_time"))["timeSecond"]) + "000")
+        now = parse_time(await self._rest.read("get_server_time"))
         bars: dict[datetime, Bar] = {}
         until = end
         while until >= start:
@@ -124,7 +125,7 @@ class BybitFeed:
                 end=milliseconds(until),
                 limit=KLINE_PAGE,
             )
-            page = [_bar(row) for row in _arrays(result)]
+            page = parse_bars(result)
             bars |= {bar[0]: bar for bar in page if start <= bar[0] <= end and bar[0] + HOUR <= now}
             until = min([until - HOUR * (KLINE_PAGE - 1), *(bar[0] for bar in page)]) - MILLISECOND
         return [bars[at] for at in sorted(bars)]
@@ -132,7 +133,16 @@ class BybitFeed:
     @property
     def is_listening(self) -> bool:
         """Whether both public streams have confirmed their topics, once at least."""
-        return self._listening == set(Category)
+        return set(self._listening) == set(Category)
+
+    def unheard_topics(self) -> list[str]:
+        """Return the topics without a message since their stream was last connected."""
+        return [topic for each in self._listening.values() for topic in each.unheard()]
+
+    def silent_topics(self) -> list[str]:
+        """Return the topics that have fallen silent on a socket that stands."""
+        now = self._clock.monotonic()
+        return [topic for each in self._listening.values() for topic in each.silent(now)]
 
     def silence_seconds(self) -> float | None:
         """Return the wall time since the last public message; None before the first."""
@@ -182,23 +192,22 @@ class BybitFeed:
     async def close(self) -> None:
         """Let go of sockets and threads."""
         await asyncio.gather(*(stream.close() for stream in self._streams))
-        self._rest.close()
+        await self._rest.close()
 
     async def _pump(self, category: Category, topics: Sequence[str]) -> None:
-        stream = self._open_stream(self._endpoints.public(category.value), topics)
+        url = self._endpoints.public(category.value)
+        stream = SupervisedStream(url, topics, self._connect, clock=self._clock, draw=self._draw)
         self._streams.append(stream)
         async with contextlib.aclosing(stream.batches()) as batches:
             async for batch in batches:
                 if batch.is_reset:
                     self._board.reset(category)
-                    self._listening.add(category)
+                    self._listening[category] = Liveness(topics)
                 if batch.messages:
                     self._heard_at = self._clock.monotonic()
+                    self._listening[category].hear(batch.messages, self._heard_at)
                 for message in batch.messages:
                     self._board.apply(category, message)
-
-    def _pybit_stream(self, url: str, topics: Sequence[str]) -> Stream:
-        return SupervisedStream(url, topics, clock=self._clock, draw=self._draw)
 
     async def _funding_page(
         self, symbol: str, start: datetime, until: datetime
@@ -215,9 +224,7 @@ class BybitFeed:
             endTime=milliseconds(until),
             limit=min(FUNDING_PAGE, hours + 2),
         )
-        return {
-            stamp(row, "fundingRateTimestamp"): amount(row, "fundingRate") for row in rows(result)
-        }
+        return parse_rates(result)
 
     async def _interval(self, symbol: str) -> timedelta:
         """Return the instrument's present funding interval, asked anew each time: it changes."""
@@ -235,17 +242,3 @@ def _is_ours(row: Row, category: Category) -> bool:
     return category is Category.SPOT or (
         row.get("contractType") == "LinearPerpetual" and row.get("settleCoin") == "USDT"
     )
-
-
-def _arrays(result: Any) -> list[list[Any]]:
-    found = result.get("list")
-    if not isinstance(found, list) or not all(isinstance(row, list) for row in found):
-        raise Malformed("list is no list of arrays")
-    return found
-
-
-def _bar(row: Sequence[Any]) -> Bar:
-    if len(row) < 6:
-        raise Malformed(f"a bar of {len(row)} fields")
-    o, h, low, c, v = (amount({"bar": value}, "bar") for value in row[1:6])
-    return instant(row[0]), o, h, low, c, v

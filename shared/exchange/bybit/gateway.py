@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -14,20 +14,22 @@ from shared.domain.order import OrderTicket
 from shared.exchange.bybit.endpoints import Endpoints
 from shared.exchange.bybit.errors import CANCEL_DONE_CODES
 from shared.exchange.bybit.parse import (
+    PRIVATE_TOPICS,
     Row,
-    category_of,
     milliseconds,
     parse_execution,
     parse_key,
     parse_log_row,
     parse_order,
     parse_position,
+    parse_private,
     parse_wallet,
     rows,
     stamp,
 )
-from shared.exchange.bybit.rest import Credentials, RestClient
-from shared.exchange.bybit.stream import Message, SupervisedStream
+from shared.exchange.bybit.pybit_socket import pybit_connector
+from shared.exchange.bybit.rest import Credentials, Rest, RestClient
+from shared.exchange.bybit.stream import Connect, SupervisedStream
 from shared.exchange.ports import (
     ExecutionReport,
     KeyInfo,
@@ -41,12 +43,14 @@ from shared.runtime.clock import Clock
 
 WINDOW: Final = timedelta(days=7)
 PAGES_MAX: Final = 10_000
-PRIVATE_TOPICS: Final = ("order", "execution")
 CROSS_MARGIN: Final = "REGULAR_MARGIN"
 
 
 class BybitGateway:
-    """Implements ``TradingGateway``. ``venue`` is CARRY_VENUE; live keys must be bound to an IP."""
+    """Implements ``TradingGateway``. ``venue`` is CARRY_VENUE; live keys must be bound to an IP.
+
+    ``rest`` and ``connect`` are the seams for another library than pybit; both are closed here.
+    """
 
     def __init__(
         self,
@@ -56,13 +60,15 @@ class BybitGateway:
         venue: str,
         clock: Clock,
         draw: Callable[[], float],
+        rest: Rest | None = None,
+        connect: Connect | None = None,
     ) -> None:
         self._endpoints = endpoints
-        self._credentials = credentials
         self._venue = venue
         self._clock = clock
         self._draw = draw
-        self._rest = RestClient(endpoints.rest, credentials, clock=clock)
+        self._rest = rest or RestClient(endpoints.rest, credentials, clock=clock)
+        self._connect = connect or pybit_connector(credentials)
         self._streams: list[SupervisedStream] = []
         self._probe = "BTCUSDT"
 
@@ -181,9 +187,9 @@ class BybitGateway:
         stream = SupervisedStream(
             self._endpoints.private,
             PRIVATE_TOPICS,
+            self._connect,
             clock=self._clock,
             draw=self._draw,
-            credentials=self._credentials,
         )
         self._streams.append(stream)
         async with contextlib.aclosing(stream.batches()) as batches:
@@ -191,13 +197,13 @@ class BybitGateway:
                 if batch.is_reset:
                     yield StreamReset()
                 for message in batch.messages:
-                    for event in _events(message):
+                    for event in parse_private(message):
                         yield event
 
     async def close(self) -> None:
         """Let go of sockets and threads."""
         await asyncio.gather(*(stream.close() for stream in self._streams))
-        self._rest.close()
+        await self._rest.close()
 
     async def _refuse_moved_prices(self) -> None:
         """Make both products reject a price outside the band instead of moving it, and check."""
@@ -249,17 +255,6 @@ class BybitGateway:
             "get_orderbook", category="linear", symbol=self._probe, limit=1
         )
         return stamp(book, "ts")
-
-
-def _events(message: Message) -> Iterator[PrivateEvent]:
-    """Turn one private message into events; products we do not trade are passed over."""
-    topic = str(message.get("topic")).partition(".")[0]
-    if topic not in PRIVATE_TOPICS:
-        return
-    for row in rows(message, "data"):
-        category = category_of(row)
-        if category is not None:
-            yield parse_order(row, category) if topic == "order" else parse_execution(row, category)
 
 
 def _rejects(config: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ Whatever does not fit raises ``Malformed``. A JSON number is never taken for an 
 writes amounts as strings, and a float has already lost digits.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -13,15 +13,25 @@ from shared.domain.errors import Malformed
 from shared.domain.instrument import Category, Instrument
 from shared.domain.money import ZERO
 from shared.domain.order import Fill, Side
-from shared.exchange.ports import ExecutionReport, KeyInfo, LogRow, OrderReport, PositionReport
+from shared.exchange.ports import (
+    Bar,
+    ExecutionReport,
+    KeyInfo,
+    LogRow,
+    OrderReport,
+    PositionReport,
+)
 
 Row = Mapping[str, Any]
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+PRIVATE_TOPICS: Final = ("order", "execution")
+BAR_FIELDS: Final = ("at", "open", "high", "low", "close", "volume")
 FINAL_STATUSES: Final = frozenset(
     {"Rejected", "PartiallyFilledCanceled", "Filled", "Cancelled", "Deactivated"}
 )
-TRADED: Final = frozenset(category.value for category in Category)
+MAGNITUDE_MAX: Final = 40
+"""Decimal places either way beyond which no price, size or balance lies; arithmetic stays exact."""
 SETTLE_COINS: Final = {"USDT": "USDT", "PERP": "USDC", "USDC": "USDC"}
 
 
@@ -60,8 +70,8 @@ def optional_amount(row: Row, key: str) -> Decimal | None:
         value = Decimal(raw)
     except InvalidOperation as error:
         raise Malformed(f"{key} is {raw!r}, not a decimal") from error
-    if not value.is_finite():
-        raise Malformed(f"{key} is {raw!r}, not finite")
+    if not value.is_finite() or abs(value.adjusted()) > MAGNITUDE_MAX:
+        raise Malformed(f"{key} is {raw!r}, no amount of anything")
     return value
 
 
@@ -100,7 +110,7 @@ def category_of(row: Row, stated: Category | None = None) -> Category | None:
     raw = row.get("category")
     if raw is None:
         return stated
-    return Category(raw) if raw in TRADED else None
+    return next((category for category in Category if category.value == raw), None)
 
 
 def parse_order(row: Row, category: Category) -> OrderReport:
@@ -152,10 +162,9 @@ def parse_execution(row: Row, category: Category) -> ExecutionReport:
 def parse_position(row: Row) -> PositionReport:
     """Return one perpetual position, its quantity signed by its side."""
     size = amount(row, "size")
-    sign = Side(text(row, "side")).sign if size else 1
     return PositionReport(
         symbol=text(row, "symbol"),
-        quantity=size * sign,
+        quantity=size.copy_negate() if size and _side(row) is Side.SELL else size,
         entry_price=optional_amount(row, "avgPrice") or None,
         mark_price=optional_amount(row, "markPrice"),
         unrealized=optional_amount(row, "unrealisedPnl") or ZERO,
@@ -204,19 +213,47 @@ def parse_key(row: Row) -> KeyInfo:
     permissions = row.get("permissions")
     if not isinstance(permissions, dict):
         raise Malformed("permissions is no object")
-    ips = [ip for ip in row.get("ips") or [] if ip != "*"]
     expires = optional_text(row, "expiredAt")
     return KeyInfo(
         account=str(row.get("userID", "")),
         can_trade=(
             row.get("readOnly") in (0, "0")
-            and "SpotTrade" in (permissions.get("Spot") or [])
-            and {"Order", "Position"} <= set(permissions.get("ContractTrade") or [])
+            and "SpotTrade" in _names(permissions, "Spot")
+            and {"Order", "Position"} <= set(_names(permissions, "ContractTrade"))
         ),
-        can_withdraw="Withdraw" in (permissions.get("Wallet") or []),
-        bound_ips=tuple(ips),
+        can_withdraw="Withdraw" in _names(permissions, "Wallet"),
+        bound_ips=tuple(ip for ip in _names(row, "ips") if ip != "*"),
         expires_at=_expiry(expires) if expires else None,
     )
+
+
+def parse_rates(result: Row) -> dict[datetime, Decimal]:
+    """Return settled funding rates by their instants, fractions of notional."""
+    return {stamp(row, "fundingRateTimestamp"): amount(row, "fundingRate") for row in rows(result)}
+
+
+def parse_time(result: Row) -> datetime:
+    """Return the venue's own wall time, to the second."""
+    return instant(text(result, "timeSecond") + "000")
+
+
+def parse_bars(result: Row) -> list[Bar]:
+    """Return bars as the venue lists them, newest first."""
+    found = result.get("list")
+    if not isinstance(found, list) or not all(isinstance(row, list) for row in found):
+        raise Malformed("list is no list of arrays")
+    return [_bar(dict(zip(BAR_FIELDS, row, strict=False))) for row in found]
+
+
+def parse_private(message: Row) -> Iterator[OrderReport | ExecutionReport]:
+    """Yield what one private message says; other topics and products are passed over."""
+    topic = str(message.get("topic")).partition(".")[0]
+    if topic not in PRIVATE_TOPICS:
+        return
+    for row in rows(message, "data"):
+        category = category_of(row)
+        if category is not None:
+            yield parse_order(row, category) if topic == "order" else parse_execution(row, category)
 
 
 def parse_instrument(row: Row, category: Category) -> Instrument:
@@ -245,7 +282,7 @@ def _linear(row: Row) -> Instrument:
     lots, prices = _part(row, "lotSizeFilter"), _part(row, "priceFilter")
     delivery = optional_text(row, "deliveryTime")
     interval = row.get("fundingInterval")
-    if not isinstance(interval, int) or interval <= 0:
+    if isinstance(interval, bool) or not isinstance(interval, int) or interval <= 0:
         raise Malformed(f"fundingInterval is {interval!r}, not minutes")
     return Instrument(
         category=Category.LINEAR,
@@ -262,6 +299,21 @@ def _linear(row: Row) -> Instrument:
         funding_cap=optional_amount(row, "upperFundingRate"),
         delivery_at=None if delivery in ("", "0") else instant(delivery),
     )
+
+
+def _bar(row: Row) -> Bar:
+    o, h, low, c, v = (amount(row, field) for field in BAR_FIELDS[1:])
+    return stamp(row, "at"), o, h, low, c, v
+
+
+def _names(row: Row, key: str) -> list[str]:
+    """Return a list of words; null is empty."""
+    found = row.get(key)
+    if found is None:
+        return []
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise Malformed(f"{key} is no list of names")
+    return found
 
 
 def _part(row: Row, key: str) -> Row:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from pybit.unified_trading import HTTP
 
@@ -37,6 +37,29 @@ class Credentials:
 
     api_key: str
     api_secret: str = field(repr=False)
+
+
+class Rest(Protocol):
+    """What feed and gateway need of a REST client; methods go by pybit's names."""
+
+    async def read(self, method: str, /, **query: str | int) -> Mapping[str, Any]:
+        """Return the ``result`` of one read."""
+        ...
+
+    async def write(
+        self,
+        method: str,
+        query: Mapping[str, str | int | bool],
+        *,
+        signed_at: datetime | None = None,
+        done_codes: frozenset[int] = frozenset(),
+    ) -> Mapping[str, Any]:
+        """Return the ``result`` of one write, sent once."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of sockets and threads."""
+        ...
 
 
 class Session(HTTP):  # type: ignore[misc]
@@ -90,7 +113,7 @@ class RestClient:
         """
         async with self._reads:
             answer = await self._run(lambda: self._call(method, query), read_failure)
-        return _result(answer, Malformed)
+        return result_of(answer, Malformed)
 
     async def write(
         self,
@@ -113,9 +136,9 @@ class RestClient:
                     return {"result": {}}
                 raise
 
-        return _result(await self._run(send, write_failure), OutcomeUnknown)
+        return result_of(await self._run(send, write_failure), OutcomeUnknown)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let the threads end once what they send has been answered, and drop the connections."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         for session in self._sessions:
@@ -132,8 +155,7 @@ class RestClient:
     def _call(
         self, method: str, query: Mapping[str, Any], signed_at: datetime | None = None
     ) -> Any:
-        if signed_at is not None and self._clock.now() - signed_at > STALLED_SEND:
-            raise RateLimited(f"not sent: it was signed at {signed_at.isoformat()}, too long ago")
+        refuse_stalled(signed_at, self._clock)
         session = self._session()
         session.signed_ms = None if signed_at is None else milliseconds(signed_at)
         return getattr(session, method)(**query)
@@ -147,6 +169,12 @@ class RestClient:
         return session
 
 
+def refuse_stalled(signed_at: datetime | None, clock: Clock) -> None:
+    """Raise RateLimited when what was signed at ``signed_at`` waited too long to be sent."""
+    if signed_at is not None and clock.now() - signed_at > STALLED_SEND:
+        raise RateLimited(f"not sent: it was signed at {signed_at.isoformat()}, too long ago")
+
+
 def _silent_session(rest_url: str, credentials: Credentials | None) -> Session:
     """Return a session without the log handler that pybit adds when the root has none."""
     logger = logging.getLogger("pybit._http_manager")
@@ -157,7 +185,8 @@ def _silent_session(rest_url: str, credentials: Credentials | None) -> Session:
     return session
 
 
-def _result(answer: Any, failure: type[CarryError]) -> Mapping[str, Any]:
+def result_of(answer: Any, failure: type[CarryError]) -> Mapping[str, Any]:
+    """Return the ``result`` of an envelope; raises ``failure`` when it holds none."""
     result = answer.get("result") if isinstance(answer, dict) else None
     if not isinstance(result, dict):
         raise failure("the answer holds no result")

@@ -1,25 +1,13 @@
-"""One supervised websocket: pybit's socket in raw mode, rebuilt with backoff whenever it dies.
-
-pybit's own reconnecting, merging and acknowledging are not used: they lose the socket for good on
-a short outage, on a refused topic and on a message that comes too early.
-"""
+"""One supervised websocket of whatever library, rebuilt with backoff whenever it dies."""
 
 import asyncio
-import contextlib
-import json
-import logging
-import queue
-import socket
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import structlog
-from pybit.unified_trading import WebSocket
 
 from shared.domain.errors import ExchangeUnavailable, Misconfigured
-from shared.exchange.bybit.errors import Disarmed
-from shared.exchange.bybit.rest import Credentials
 from shared.runtime.clock import Clock
 from shared.runtime.retry import backoff_delays
 
@@ -28,14 +16,36 @@ log = structlog.get_logger()
 Message = Mapping[str, Any]
 
 PING_SECONDS: Final = 5
+"""The venue asks for a ping every 20 s; ours must be answered within the bound of silence."""
 PONG_SECONDS: Final = 4
 SILENCE_SECONDS: Final = 15.0
 ACK_SECONDS: Final = 5.0
 CHECK_SECONDS: Final = 1.0
 STEADY_SECONDS: Final = 10.0
-AUTH_VALID_SECONDS: Final = 10
 TOPICS_PER_REQUEST: Final = 10
 QUEUE_MAX: Final = 20_000
+
+Deliver = Callable[[Message | None], None]
+"""Takes, inside the loop, a message, a sign of life (an empty one), or the end (None)."""
+
+
+class Socket(Protocol):
+    """A connected socket whose key and topics the venue has confirmed."""
+
+    def is_alive(self) -> bool:
+        """Whether it is open and read."""
+        ...
+
+    async def stop(self) -> None:
+        """Close at once."""
+        ...
+
+
+Connect = Callable[[str, Sequence[str], Deliver], Awaitable[Socket]]
+"""Connects one library's socket to an address.
+
+Raises: ExchangeUnavailable; Disarmed when the key is refused, Misconfigured when a topic is.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +56,8 @@ class Batch:
     is_reset: bool = False
 
 
-class Stream(Protocol):
-    """What feed and gateway need of a socket; a faster client for public data fits here too."""
-
-    def batches(self) -> AsyncGenerator[Batch, None]:
-        """Yield what arrived; a reset comes first and after each reconnect."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of the socket."""
-        ...
-
-
 class SupervisedStream:
-    """Topics of one address, kept alive; with credentials it is the private stream.
+    """Topics of one address, kept alive over sockets that ``connect`` makes.
 
     Raises from ``batches``: Disarmed when the key is refused, Misconfigured when a topic is.
     """
@@ -68,17 +66,17 @@ class SupervisedStream:
         self,
         url: str,
         topics: Sequence[str],
+        connect: Connect,
         *,
         clock: Clock,
         draw: Callable[[], float],
-        credentials: Credentials | None = None,
     ) -> None:
         self._url = url
         self._topics = tuple(topics)
         self._clock = clock
         self._draw = draw
-        self._credentials = credentials
-        self._socket: _RawSocket | None = None
+        self._connect = connect
+        self._socket: Socket | None = None
         self._closed = False
 
     async def batches(self) -> AsyncGenerator[Batch, None]:
@@ -87,7 +85,7 @@ class SupervisedStream:
         while not self._closed:
             inbox = _Inbox()
             try:
-                await self._connect(inbox)
+                self._socket = await self._connect(self._url, self._topics, inbox.put)
             except (ExchangeUnavailable, OSError) as error:
                 log.warning("stream_unavailable", url=self._url, detail=str(error))
                 await self._clock.sleep(next(delays))
@@ -110,21 +108,10 @@ class SupervisedStream:
         self._closed = True
         await self._disconnect()
 
-    async def _connect(self, inbox: "_Inbox") -> None:
-        loop = asyncio.get_running_loop()
-
-        def deliver(message: Message | None) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop ended before the socket did
-                loop.call_soon_threadsafe(inbox.put, message)
-
-        self._socket = await asyncio.to_thread(
-            _subscribed, self._url, self._topics, self._credentials, deliver
-        )
-
     async def _disconnect(self) -> None:
-        raw, self._socket = self._socket, None
-        if raw is not None:
-            await asyncio.to_thread(raw.stop)
+        lost, self._socket = self._socket, None
+        if lost is not None:
+            await lost.stop()
 
     async def _until_lost(self, inbox: "_Inbox") -> AsyncGenerator[Batch, None]:
         seen = self._clock.monotonic()
@@ -171,120 +158,18 @@ class _Inbox:
         return taken
 
 
-class _RawSocket(WebSocket):  # type: ignore[misc]
-    """pybit's socket on an address of ours; every frame goes to ``deliver``, None at the end."""
-
-    def __init__(
-        self,
-        url: str,
-        credentials: Credentials | None,
-        deliver: Callable[[Message | None], None],
-    ) -> None:
-        self._address = url
-        self._deliver = deliver
-        self.answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        # It calls each lost connection an error; we say what was lost, and what that means.
-        logging.getLogger("websocket").setLevel(logging.CRITICAL)
-        super().__init__(
-            channel_type="private" if credentials else "linear",
-            testnet=False,
-            api_key=credentials.api_key if credentials else None,
-            api_secret=credentials.api_secret if credentials else None,
-            ping_interval=PING_SECONDS,
-            ping_timeout=PONG_SECONDS,
-            retries=2,
-            restart_on_error=False,
-            private_auth_expire=AUTH_VALID_SECONDS,
-            callback_function=deliver,
+def require_subscribed(answer: Message, topics: Sequence[str]) -> None:
+    """Raise Misconfigured unless ``answer`` confirms the subscription of ``topics``."""
+    if answer.get("success") is not True:
+        raise Misconfigured(
+            f"Bybit refuses the topics {', '.join(topics)} ({answer.get('ret_msg')}); "
+            "take the symbols it does not know out of CARRY_SYMBOLS."
         )
-        client = self.ws.sock
-        # websocket-client drops a socket that the other side closed without closing it.
-        self._tcp: socket.socket | None = None if client is None else client.sock
-
-    def _connect(self, url: str) -> None:
-        """Connect to our own address: pybit's templates know Bybit's hosts alone."""
-        del url
-        super()._connect(self._address)
-
-    def _on_message(self, message: str) -> None:
-        """Hand over data, keep acknowledgements apart; pongs are a sign of life."""
-        frame = json.loads(message, parse_float=str)
-        if "topic" in frame:
-            self._deliver(frame)
-            return
-        if frame.get("op") in ("auth", "subscribe"):
-            self.answers.put(frame)
-        self._deliver({})
-
-    def _on_pong(self) -> None:
-        self._deliver({})
-        super()._on_pong()
-
-    def _on_error(self, error: Exception) -> None:
-        """Say that it is over: pybit raises here, in its own thread, where nobody hears it."""
-        self.exited = True
-        self._stop_custom_ping_timer()
-        log.info("stream_error", url=self._address, detail=f"{type(error).__name__}: {error}")
-        self._deliver(None)
-
-    def _on_close(self) -> None:
-        self._deliver(None)
-
-    def is_alive(self) -> bool:
-        """Whether the socket is open and its thread reads."""
-        return bool(self.is_connected() and self.wst.is_alive())
-
-    def stop(self) -> None:
-        """Close at once: pybit's ``exit`` waits seconds for a close frame its thread has taken."""
-        self.exited = True
-        self._stop_custom_ping_timer()
-        self.ws.keep_running = False
-        client = self.ws.sock
-        # The reader may close it under our hands, which raises a dozen kinds of "already closed".
-        with contextlib.suppress(Exception):
-            if client is not None:
-                client.send_close()
-        with contextlib.suppress(OSError):
-            if self._tcp is not None:
-                self._tcp.shutdown(socket.SHUT_RDWR)
-        self.wst.join(timeout=PING_SECONDS)
-        if self._tcp is not None:
-            self._tcp.close()
 
 
-def _subscribed(
-    url: str,
-    topics: Sequence[str],
-    credentials: Credentials | None,
-    deliver: Callable[[Message | None], None],
-) -> _RawSocket:
-    """Return a connected socket whose key and topics the venue has confirmed. Blocks."""
-    try:
-        raw = _RawSocket(url, credentials, deliver)
-    except Exception as error:  # websocket-client and pybit raise a dozen kinds
-        raise ExchangeUnavailable(f"{type(error).__name__}: {error}") from error
-    try:
-        if credentials is not None:
-            answer = _answer(raw)
-            if answer.get("success") is not True:
-                raise Disarmed(10003, str(answer.get("ret_msg", "authentication failed")))
-        for start in range(0, len(topics), TOPICS_PER_REQUEST):
-            part = list(topics[start : start + TOPICS_PER_REQUEST])
-            raw.ws.send(json.dumps({"op": "subscribe", "req_id": str(start), "args": part}))
-            answer = _answer(raw)
-            if answer.get("success") is not True:
-                raise Misconfigured(
-                    f"Bybit refuses the topics {', '.join(part)} ({answer.get('ret_msg')}); "
-                    "take the symbols it does not know out of CARRY_SYMBOLS."
-                )
-    except BaseException:
-        raw.stop()
-        raise
-    return raw
-
-
-def _answer(raw: _RawSocket) -> Message:
-    try:
-        return raw.answers.get(timeout=ACK_SECONDS)
-    except queue.Empty:
-        raise ExchangeUnavailable(f"no answer within {ACK_SECONDS:g} s") from None
+def pages(topics: Sequence[str]) -> list[list[str]]:
+    """Return ``topics`` in as many as one subscription may name."""
+    return [
+        list(topics[start : start + TOPICS_PER_REQUEST])
+        for start in range(0, len(topics), TOPICS_PER_REQUEST)
+    ]

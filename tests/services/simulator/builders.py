@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,23 @@ KEY, SECRET = "key-of-a-test", "secret-of-a-test"
 START = datetime(2023, 11, 11, tzinfo=UTC)
 HOUR_MS = 3_600_000
 START_MS = 1_699_660_800_000
+
+
+class HandClock:
+    """Wall time that a test moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds += max(seconds, 0.001)
+        await asyncio.sleep(0)
 
 
 def settings(folder: Path, **changes: Any) -> SimulatorSettings:
@@ -144,5 +161,10 @@ def signed(
         "X-BAPI-API-KEY": key,
         "X-BAPI-TIMESTAMP": stamp,
         "X-BAPI-RECV-WINDOW": str(window),
-        "X-BAPI-SIGN": hmac.new(secret.encode(), message, hashlib.sha256).hexdigest(),
+        "X-BAPI-SIGN": signature(message, secret),
     }
+
+
+def signature(message: bytes, secret: str = SECRET) -> str:
+    """Return the hex HMAC of a message."""
+    return hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()

@@ -13,6 +13,7 @@ from pybit.exceptions import InvalidRequestError
 from pybit.unified_trading import HTTP, WebSocket
 
 from services.simulator.main import Simulator
+from tests.services.simulator.books import check_books
 from tests.services.simulator.builders import KEY, SECRET, START_MS, serving, settings, state
 
 HOUR_MS = 3_600_000
@@ -110,13 +111,11 @@ def traded(address: str) -> dict[str, Any]:
         with pytest.raises(InvalidRequestError, match="170141"):
             script.order("spot", "Sell", "0.0001", "30000", orderLinkId="spot-out")
 
-        start = START_MS - 1
-        log = [
-            row
-            for coin in ("USDT", "BTC")
-            for row in script.rest.get_transaction_log(currency=coin, startTime=start, limit=50)[
-                "result"
-            ]["list"]
+        log = script.rest.get_transaction_log(startTime=START_MS, limit=50)["result"]["list"]
+        executions = [
+            row | {"category": category}
+            for category in ("spot", "linear")
+            for row in script.rest.get_executions(category=category, limit=100)["result"]["list"]
         ]
         wallet = script.rest.get_wallet_balance(accountType="UNIFIED")["result"]["list"][0]
         position = script.rest.get_positions(category="linear", symbol="BTCUSDT")["result"]["list"]
@@ -124,7 +123,8 @@ def traded(address: str) -> dict[str, Any]:
         return {
             "bought": bought,
             "funded": funded,
-            "log": log,
+            "log": log[::-1],
+            "executions": executions,
             "wallet": wallet,
             "position": position[0],
             "rate": history["result"]["list"][0],
@@ -160,13 +160,9 @@ async def test_a_pybit_script_opens_a_pair_is_paid_and_closes_and_the_log_adds_u
     rate = -Decimal(funded["execFee"]) / Decimal(funded["execValue"])
     assert rate == Decimal(seen["rate"]["fundingRate"])
     assert seen["position"]["size"] == "0"
-    for coin in ("USDT", "BTC"):
-        rows = [row for row in reversed(seen["log"]) if row["currency"] == coin]
-        balance = Decimal(0)
-        for row in rows:
-            balance += Decimal(row["change"])
-            assert Decimal(row["cashBalance"]) == balance
-        assert Decimal(books["wallet"][coin]) == balance
+    wallet = {coin["coin"]: coin["walletBalance"] for coin in seen["wallet"]["coin"]}
+    check_books(seen["executions"], seen["log"], wallet)
+    assert books["wallet"]["USDT"] == wallet["USDT"]
     kinds = sorted(row["type"] for row in seen["log"])
     assert kinds == ["SETTLEMENT", *["TRADE"] * 6, "TRANSFER_IN"]
     assert books["counts"] == {"orders": 4, "executions": 4, "settlements": 1, "log": 8}

@@ -19,6 +19,7 @@ from tests.services.simulator.builders import (
     HOUR_MS,
     START_MS,
     D,
+    HandClock,
     sample,
     serving,
     settings,
@@ -30,23 +31,6 @@ OPEN_PAIR = (
     OrderRequest("spot", "BTCUSDT", "Buy", "Limit", D("0.5"), D(45000)),
     OrderRequest("linear", "BTCUSDT", "Sell", "Limit", D("0.5"), D(30000)),
 )
-
-
-class HandClock:
-    """Wall time that a test moves."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now(self) -> datetime:
-        return datetime(2026, 1, 1, tzinfo=UTC)
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    async def sleep(self, seconds: float) -> None:
-        self.seconds += max(seconds, 0.001)
-        await asyncio.sleep(0)
 
 
 def test_venue_time_stands_until_started_and_runs_at_its_speed_until_frozen() -> None:
@@ -113,6 +97,7 @@ async def run_until(desk: Desk, at_ms: int) -> None:
     await asyncio.gather(running, return_exceptions=True)
 
 
+@pytest.mark.fact("bybit-v5 4.2: the settlement is at the settlement mark")
 async def test_a_short_is_paid_the_recorded_rate_at_the_mark_of_the_hour_that_ends(
     tmp_path: Path,
 ) -> None:

@@ -55,6 +55,7 @@ async def until_venue(simulator: Simulator, at_ms: int) -> dict[str, Any]:
         ({"late_ms": -700}, 0),
     ],
 )
+@pytest.mark.fact("RELIABILITY 1.3: server - window <= timestamp < server + 1000 ms, wall")
 async def test_a_request_needs_the_key_its_signature_and_the_wall_clock(
     client: Client, signing: dict[str, Any], code: int
 ) -> None:
@@ -63,6 +64,7 @@ async def test_a_request_needs_the_key_its_signature_and_the_wall_clock(
     assert abs(answer["time"] - time.time() * 1000) < 1_000
 
 
+@pytest.mark.fact("bybit-v5 2.3: the signed string is what is on the wire")
 async def test_the_signature_covers_the_raw_query_however_it_is_ordered_or_escaped(
     client: Client,
 ) -> None:
@@ -74,6 +76,7 @@ async def test_the_signature_covers_the_raw_query_however_it_is_ordered_or_escap
         assert (await client.get("position/list", query))["retCode"] == 0
 
 
+@pytest.mark.fact("bybit-v5 16.1: an unknown path is 404, an unknown category 10001")
 async def test_unknown_paths_and_methods_are_404_and_unknown_products_are_refused(
     client: Client,
 ) -> None:
@@ -87,6 +90,7 @@ async def test_unknown_paths_and_methods_are_404_and_unknown_products_are_refuse
     assert (await client.get("market/tickers", "category=spot&symbol=X"))["retCode"] == 170121
 
 
+@pytest.mark.fact("bybit-v5 12: 10006 and X-Bapi-Limit headers")
 async def test_more_requests_than_the_limit_are_refused_and_the_headers_say_so(
     client: Client,
 ) -> None:
@@ -120,6 +124,7 @@ async def test_prices_and_rates_stand_still_until_released_and_never_tell_the_fu
     assert (await state(simulator))["venue_ms"] == shown["venue_ms"]
 
 
+@pytest.mark.fact("bybit-v5 3.4: startTime alone is an error")
 async def test_funding_history_takes_an_end_alone_but_not_a_start_alone(client: Client) -> None:
     query = "category=linear&symbol=BTCUSDT"
     path = "market/funding/history"
@@ -129,6 +134,7 @@ async def test_funding_history_takes_an_end_alone_but_not_a_start_alone(client: 
     assert [row["fundingRateTimestamp"] for row in rows] == [str(START_MS - 8 * HOUR_MS)]
 
 
+@pytest.mark.fact("bybit-v5 3.1: spot ignores limit and cursor")
 async def test_linear_instruments_page_by_cursor_and_spot_answers_whole(client: Client) -> None:
     first = (await client.get("market/instruments-info", "category=linear&limit=1"))["result"]
     query = f"category=linear&limit=1&cursor={first['nextPageCursor']}"
@@ -212,6 +218,7 @@ async def test_resting_orders_are_listed_amended_and_cancelled(client: Client) -
     assert (coin["walletBalance"], coin["locked"]) == ("100000", "0")
 
 
+@pytest.mark.fact("bybit-v5 2.4: pages by cursor, newest first")
 async def test_the_log_pages_newest_first_by_filters_and_each_balance_follows_the_last(
     client: Client,
 ) -> None:
@@ -236,6 +243,7 @@ async def test_the_log_pages_newest_first_by_filters_and_each_balance_follows_th
     assert len(btc["result"]["list"]) == 4
 
 
+@pytest.mark.fact("bybit-v5 5.5: lpaSpot and lpaPerp have opposite senses")
 async def test_the_accounts_settings_read_back_as_they_were_set(client: Client) -> None:
     before = (await client.get("account/user-setting-config"))["result"]
     assert (before["lpaSpot"], before["lpaPerp"], before["deltaEnable"]) == (False, False, False)
@@ -251,6 +259,7 @@ async def test_the_accounts_settings_read_back_as_they_were_set(client: Client) 
     assert (await client.post("position/set-leverage", leverage))["retCode"] == 110043
 
 
+@pytest.mark.fact("bybit-v5 11.1: query-api tells what a key may do")
 async def test_a_key_may_trade_and_never_withdraw(client: Client) -> None:
     shown = (await client.get("user/query-api"))["result"]
     assert shown["permissions"]["Wallet"] == []

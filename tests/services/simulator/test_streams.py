@@ -81,6 +81,7 @@ async def private(simulator: Simulator, *topics: str) -> AsyncIterator[ClientCon
         ),
     ],
 )
+@pytest.mark.fact("bybit-v5 10.1: acks and pongs differ by channel")
 async def test_public_answers_have_their_channels_shape_and_echo_the_request_id(
     simulator: Simulator, path: str, ping: dict[str, Any], ack: dict[str, Any]
 ) -> None:
@@ -95,6 +96,7 @@ async def test_public_answers_have_their_channels_shape_and_echo_the_request_id(
         assert time.monotonic() - began >= 0.02
 
 
+@pytest.mark.fact("bybit-v5 10.1: the first private message is auth")
 async def test_a_private_socket_answers_pings_and_needs_a_valid_key_first(
     simulator: Simulator,
 ) -> None:
@@ -117,6 +119,7 @@ async def test_a_private_socket_answers_pings_and_needs_a_valid_key_first(
                 await hear(socket)
 
 
+@pytest.mark.fact("bybit-v5 16.2: a bad topic answers success false")
 async def test_unknown_topics_and_garbage_are_refused_without_ending_the_connection(
     simulator: Simulator,
 ) -> None:
@@ -130,6 +133,7 @@ async def test_unknown_topics_and_garbage_are_refused_without_ending_the_connect
         assert (await hear(socket))["ret_msg"] == "pong"
 
 
+@pytest.mark.fact("RELIABILITY 1.3: tickers are a snapshot, then deltas of what changed")
 async def test_nothing_is_said_before_the_first_instant_then_snapshots_then_changes(
     simulator: Simulator,
 ) -> None:
@@ -192,6 +196,7 @@ async def test_an_order_is_told_as_order_execution_position_wallet(simulator: Si
     assert Decimal(coin["walletBalance"]) == Decimal(100_000) - Decimal(execution["execFee"])
 
 
+@pytest.mark.fact("bybit-v5 10.3: categorised topics carry their category alone")
 async def test_a_spot_fill_is_not_told_to_a_linear_topic(simulator: Simulator) -> None:
     async with private(simulator, "execution.linear") as socket, Client(simulator) as client:
         await client.order("spot", "Buy", "0.1", "45000")
@@ -199,6 +204,7 @@ async def test_a_spot_fill_is_not_told_to_a_linear_topic(simulator: Simulator) -
         assert (await hear(socket))["data"][0]["category"] == "linear"
 
 
+@pytest.mark.fact("bybit-v5 4.4: a settlement is an execution of type Funding")
 async def test_a_settlement_is_told_with_the_sign_of_a_fee(simulator: Simulator) -> None:
     async with private(simulator, "execution", "wallet") as socket, Client(simulator) as client:
         await client.order("linear", "Sell", "0.5", "30000")

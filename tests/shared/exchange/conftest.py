@@ -1,4 +1,4 @@
-"""Adapters pointed at a scripted venue."""
+"""Adapters pointed at a scripted venue, over each library that may be on the wire."""
 
 from collections.abc import AsyncIterator
 
@@ -7,9 +7,13 @@ import pytest
 from shared.exchange.bybit.endpoints import Endpoints
 from shared.exchange.bybit.feed import BybitFeed
 from shared.exchange.bybit.gateway import BybitGateway
+from shared.exchange.bybit.pybit_socket import pybit_connector
 from shared.exchange.bybit.rest import Credentials
+from shared.exchange.ccxt.open import ccxt_feed, ccxt_gateway
 from shared.runtime.clock import SystemClock
 from tests.support.scripted_venue import ScriptedVenue, scripted_venue
+
+KEY = Credentials("key-1", "secret-1")
 
 
 @pytest.fixture
@@ -18,21 +22,26 @@ async def venue() -> AsyncIterator[ScriptedVenue]:
         yield running
 
 
-@pytest.fixture
-async def gateway(venue: ScriptedVenue) -> AsyncIterator[BybitGateway]:
-    made = BybitGateway(
-        Endpoints(venue.rest, venue.stream),
-        Credentials("key-1", "secret-1"),
-        venue="replay",
-        clock=SystemClock(),
-        draw=lambda: 0.0,
-    )
+@pytest.fixture(params=["pybit", "ccxt"])
+async def gateway(
+    venue: ScriptedVenue, request: pytest.FixtureRequest
+) -> AsyncIterator[BybitGateway]:
+    make = {"pybit": BybitGateway, "ccxt": ccxt_gateway}[request.param]
+    endpoints = Endpoints(venue.rest, venue.stream)
+    made = make(endpoints, KEY, venue="replay", clock=SystemClock(), draw=lambda: 0.0)
     yield made
     await made.close()
 
 
-@pytest.fixture
-async def feed(venue: ScriptedVenue) -> AsyncIterator[BybitFeed]:
-    made = BybitFeed(Endpoints(venue.rest, venue.stream), clock=SystemClock(), draw=lambda: 0.0)
+@pytest.fixture(params=["picows", "pybit", "ccxt"])
+async def feed(venue: ScriptedVenue, request: pytest.FixtureRequest) -> AsyncIterator[BybitFeed]:
+    endpoints = Endpoints(venue.rest, venue.stream)
+    clock = SystemClock()
+    if request.param == "ccxt":
+        made = ccxt_feed(endpoints, clock=clock, draw=lambda: 0.0)
+    elif request.param == "pybit":
+        made = BybitFeed(endpoints, clock=clock, draw=lambda: 0.0, connect=pybit_connector())
+    else:
+        made = BybitFeed(endpoints, clock=clock, draw=lambda: 0.0)
     yield made
     await made.close()

@@ -11,7 +11,9 @@ from shared.domain.errors import Malformed, Misconfigured
 from shared.exchange.bybit.errors import Disarmed
 from shared.exchange.bybit.feed import BybitFeed
 from shared.exchange.bybit.gateway import BybitGateway
-from shared.exchange.bybit.stream import SILENCE_SECONDS, SupervisedStream
+from shared.exchange.bybit.picows_socket import connect_picows
+from shared.exchange.bybit.pybit_socket import pybit_connector
+from shared.exchange.bybit.stream import SILENCE_SECONDS, Connect, SupervisedStream
 from shared.exchange.ports import ExecutionReport, FeedQuote, OrderReport, StreamReset
 from shared.runtime.clock import SystemClock
 from tests.shared.exchange.test_bybit_board import book, ticker
@@ -79,9 +81,14 @@ class HastyClock(SystemClock):
         return next(self._looks) * (SILENCE_SECONDS + 1)
 
 
-async def test_a_stream_that_fell_silent_is_rebuilt(venue: ScriptedVenue) -> None:
+@pytest.mark.parametrize("connect", [pybit_connector(), connect_picows])
+async def test_a_stream_that_fell_silent_is_rebuilt(venue: ScriptedVenue, connect: Connect) -> None:
     stream = SupervisedStream(
-        f"{venue.stream}/v5/public/spot", ["orderbook.1.X"], clock=HastyClock(), draw=lambda: 0.0
+        f"{venue.stream}/v5/public/spot",
+        ["orderbook.1.X"],
+        connect,
+        clock=HastyClock(),
+        draw=lambda: 0.0,
     )
     batches = stream.batches()
     assert (await soon(anext(batches))).is_reset

@@ -14,6 +14,7 @@ from shared.venue.rules import Refused
 from tests.shared.venue.builders import LINEAR, SPOT, D, order, refusal, set_book, venue
 
 
+@pytest.mark.fact("RELIABILITY 1.3: a spot buy pays its fee in base coin")
 def test_a_spot_buy_pays_its_fee_in_the_coin_it_receives() -> None:
     exchange = venue()
     exchange.place(order("spot", "Buy", "1", "101"))
@@ -22,6 +23,7 @@ def test_a_spot_buy_pays_its_fee_in_the_coin_it_receives() -> None:
     assert (fill.fee, fill.fee_currency, fill.value) == (D("0.001"), "BTC", D(101))
 
 
+@pytest.mark.fact("bybit-v5 5.3: a spot sale pays its fee in quote coin")
 def test_a_spot_sale_pays_its_fee_in_the_quote_coin() -> None:
     exchange = venue()
     exchange.place(order("spot", "Buy", "1", "101"))
@@ -44,6 +46,7 @@ def test_an_order_walks_the_book_and_what_it_takes_stays_taken_until_the_book_is
 @pytest.mark.parametrize(
     ("category", "status"), [("linear", "Cancelled"), ("spot", "PartiallyFilledCanceled")]
 )
+@pytest.mark.fact("RELIABILITY 1.3: Cancelled may carry quantity, spot has PartiallyFilledCanceled")
 def test_the_rest_of_an_immediate_order_is_cancelled_in_its_products_own_words(
     category: str, status: str
 ) -> None:
@@ -52,6 +55,7 @@ def test_the_rest_of_an_immediate_order_is_cancelled_in_its_products_own_words(
     assert (done.status, done.filled_qty, done.leaves_qty) == (status, D(2), D(0))
 
 
+@pytest.mark.fact("bybit-v5 5.2: an IOC order that meets nothing is cancelled")
 def test_an_immediate_order_that_meets_nothing_is_cancelled_empty() -> None:
     done = venue().place(order("spot", "Buy", "1", "100.99"))
     assert (done.status, done.filled_qty) == ("Cancelled", D(0))
@@ -59,11 +63,13 @@ def test_an_immediate_order_that_meets_nothing_is_cancelled_empty() -> None:
 
 
 @pytest.mark.parametrize(("qty", "filled"), [("4", "4"), ("4.001", "0")])
+@pytest.mark.fact("bybit-v5 5.2: FOK takes all or nothing")
 def test_fill_or_kill_takes_all_or_nothing(qty: str, filled: str) -> None:
     done = venue().place(order("linear", "Buy", qty, "102", time_in_force="FOK"))
     assert done.filled_qty == D(filled)
 
 
+@pytest.mark.fact("bybit-v5 5.2: a crossing PostOnly order is accepted and then cancelled")
 def test_a_post_only_order_that_would_trade_is_accepted_and_then_cancelled() -> None:
     exchange = venue()
     crossing = exchange.place(order("linear", "Buy", "1", "101", time_in_force="PostOnly"))
@@ -74,6 +80,7 @@ def test_a_post_only_order_that_would_trade_is_accepted_and_then_cancelled() -> 
     assert resting.status == "New"
 
 
+@pytest.mark.fact("bybit-v5 5.4: a resting order fills at its price, as maker")
 def test_a_resting_order_fills_at_its_own_price_as_a_maker_when_the_book_crosses_it() -> None:
     exchange = venue()
     exchange.place(order("linear", "Buy", "1", "95", time_in_force="GTC"))
@@ -86,6 +93,7 @@ def test_a_resting_order_fills_at_its_own_price_as_a_maker_when_the_book_crosses
     assert topics == ["order", "execution", "position", "wallet"]
 
 
+@pytest.mark.fact("bybit-v5 7.2: locked is what open spot orders hold")
 def test_a_resting_spot_order_locks_what_it_may_cost_until_it_is_cancelled() -> None:
     exchange = venue("1000")
     resting = exchange.place(order("spot", "Buy", "9", "100", time_in_force="GTC"))
@@ -96,6 +104,7 @@ def test_a_resting_spot_order_locks_what_it_may_cost_until_it_is_cancelled() -> 
     assert refusal(exchange, order("spot", "Buy", "1.5", "101")) == 0
 
 
+@pytest.mark.fact("bybit-v5 5.1: an amend changes only what is given")
 def test_amending_moves_a_resting_order_and_may_let_it_trade() -> None:
     exchange = venue()
     exchange.place(order("linear", "Buy", "1", "95", time_in_force="GTC", link_id="a"))
@@ -105,6 +114,7 @@ def test_amending_moves_a_resting_order_and_may_let_it_trade() -> None:
         exchange.amend("linear", "BTCUSDT", link_id="a", price=D(95))
 
 
+@pytest.mark.fact("RELIABILITY 1.3: a spot market buy is in quote units unless told otherwise")
 def test_a_market_buy_by_value_spends_at_most_that_value() -> None:
     exchange = venue()
     done = exchange.place(order("spot", "Buy", "250", market_unit="quoteCoin"))
@@ -114,6 +124,7 @@ def test_a_market_buy_by_value_spends_at_most_that_value() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.fact("bybit-v5 7.3: change = cashFlow + funding - fee")
 def test_opening_and_closing_a_perpetual_adds_up_exactly() -> None:
     exchange = venue()
     exchange.place(order("linear", "Sell", "3", "98"))  # 2 at 99, 1 at 98: 296 received
@@ -145,6 +156,7 @@ def test_an_order_through_zero_closes_first_and_opens_the_rest() -> None:
         ("Sell", "-0.0001", "-0.02", "0.0001"),
     ],
 )
+@pytest.mark.fact("bybit-v5 4.4: execFee positive is paid, the log has the opposite sign")
 def test_funding_is_paid_on_the_position_held_at_the_mark_with_the_venues_signs(
     side: str, rate: str, received: str, shown: str
 ) -> None:
@@ -163,6 +175,7 @@ def test_funding_is_paid_on_the_position_held_at_the_mark_with_the_venues_signs(
     assert row.cash_balance == exchange.wallet["USDT"] == before + D(received)
 
 
+@pytest.mark.fact("bybit-v5 4.2: only a position held at the instant is charged")
 def test_nothing_settles_without_a_position() -> None:
     exchange = venue()
     assert exchange.settle("BTCUSDT", D("0.01")) is None
@@ -188,6 +201,7 @@ def test_nothing_settles_without_a_position() -> None:
         ("spot", "Buy", "NaN", "100", 10001),
     ],
 )
+@pytest.mark.fact("bybit-v5 13: grids and bounds have codes of their own")
 def test_orders_off_the_grid_or_out_of_bounds_are_refused_and_change_nothing(
     category: str, side: str, qty: str, price: str, code: int
 ) -> None:
@@ -195,6 +209,7 @@ def test_orders_off_the_grid_or_out_of_bounds_are_refused_and_change_nothing(
 
 
 @pytest.mark.parametrize(("category", "code"), [("spot", 170141), ("linear", 110072)])
+@pytest.mark.fact("RELIABILITY 1.3: orderLinkId is always unique (110072, 170141)")
 def test_a_client_id_is_used_once_per_product_whatever_became_of_its_order(
     category: str, code: int
 ) -> None:
@@ -206,11 +221,13 @@ def test_a_client_id_is_used_once_per_product_whatever_became_of_its_order(
     assert refusal(exchange, order(other, "Buy", "1", "50", link_id="x")) == 0
 
 
+@pytest.mark.fact("bybit-v5 13: 170131 when the coin is short")
 def test_a_spot_buy_needs_its_whole_limit_value_in_the_wallet() -> None:
     assert refusal(venue("1000"), order("spot", "Buy", "10", "100")) == 0
     assert refusal(venue("1000"), order("spot", "Buy", "10.0001", "100")) == 170131
 
 
+@pytest.mark.fact("bybit-v5 13: 110007 when the margin is short")
 def test_a_perpetual_needs_a_tenth_of_its_value_and_the_fee_as_free_margin() -> None:
     # 100 of 100 = 10000 at ten times: 1000 and 5.5 of fees
     assert refusal(venue("1005.5"), order("linear", "Sell", "100", "100")) == 0
@@ -235,6 +252,7 @@ def test_closing_needs_no_margin() -> None:
     assert refusal(exchange, order("linear", "Sell", "2", "99")) == 0
 
 
+@pytest.mark.fact("bybit-v5 16.3: reduceOnly is cut to the position (110017 without one)")
 def test_reduce_only_is_cut_to_the_position_and_refused_without_one() -> None:
     exchange = venue()
     assert refusal(exchange, order("linear", "Buy", "1", "101", reduce_only=True)) == 110017
@@ -246,6 +264,7 @@ def test_reduce_only_is_cut_to_the_position_and_refused_without_one() -> None:
     assert exchange.positions["BTCUSDT"].size == D(0)
 
 
+@pytest.mark.fact("RELIABILITY 1.3: futures prices beyond the band are moved, spot refused")
 def test_a_price_beyond_the_band_is_refused_or_moved_as_the_account_chose() -> None:
     exchange = venue(price_band=D("0.01"))
     assert refusal(exchange, order("spot", "Buy", "1", "101.01")) == 170193
@@ -257,6 +276,7 @@ def test_a_price_beyond_the_band_is_refused_or_moved_as_the_account_chose() -> N
     assert refusal(exchange, order("linear", "Buy", "1", "110")) == 30208
 
 
+@pytest.mark.fact("bybit-v5 10.3: one fill is told by order, execution, position, wallet")
 def test_messages_come_as_order_execution_position_wallet() -> None:
     exchange = venue()
     exchange.place(order("linear", "Buy", "3", "102"))
@@ -289,6 +309,7 @@ def test_venue_time_never_runs_backwards() -> None:
         exchange.advance(1_999)
 
 
+@pytest.mark.fact("bybit-v5 6: unchanged leverage answers 110043")
 def test_leverage_is_set_once_and_binds_margin() -> None:
     exchange = venue("1000")
     exchange.set_leverage("BTCUSDT", D(2))
@@ -327,6 +348,7 @@ def played(moves: list[tuple[str, str, int, int, str, int]]) -> Exchange:
 
 
 @given(MOVES)
+@pytest.mark.fact("bybit-v5 7.3: cashBalance is the running balance")
 def test_every_balance_is_the_running_sum_of_its_log(
     moves: list[tuple[str, str, int, int, str, int]],
 ) -> None:
@@ -378,3 +400,12 @@ def test_a_snapshot_through_json_restores_the_same_account(
     assert first == second
     assert isinstance(exchange.executions[-1], Execution)
     assert exchange.executions[-1] == other.executions[-1]
+
+
+@pytest.mark.fact("RELIABILITY 1.3: the log shows one id on two records")
+def test_both_rows_of_a_spot_trade_carry_one_id() -> None:
+    exchange = venue()
+    exchange.place(order("spot", "Buy", "1", "101"))
+    base, quote = exchange.log[-2:]
+    assert base.id == quote.id
+    assert (base.currency, quote.currency) == ("BTC", "USDT")

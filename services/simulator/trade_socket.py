@@ -1,0 +1,130 @@
+"""``/v5/trade``: order entry over a websocket, sharing the account's limits with REST."""
+
+import json
+from typing import Any, Final
+from uuid import UUID
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from services.simulator.app import Door
+from services.simulator.auth import FUTURE_MS, Key
+from services.simulator.query import Query
+from shared.venue.rules import Refused
+
+Row = dict[str, Any]
+
+OPERATIONS: Final = {
+    f"order.{what}": f"order/{what}"
+    for what in ("create", "amend", "cancel", "create-batch", "amend-batch", "cancel-batch")
+}
+REQUEST_ID_MAX: Final = 36
+REMEMBERED: Final = 1_000
+
+
+class TradeSocket:
+    """Answers with the acceptance alone: what became of an order is told on the private stream."""
+
+    def __init__(self, door: Door, key: Key) -> None:
+        self._door = door
+        self._key = key
+        self._count = 0
+
+    async def serve(self, socket: WebSocket) -> None:
+        """Talk to one client until either side ends."""
+        await socket.accept()
+        self._count += 1
+        talk = Talk(self._door, self._key, str(UUID(int=self._count)))
+        try:
+            while not talk.is_over:
+                await socket.send_text(json.dumps(await talk.hear(await socket.receive_text())))
+            await socket.close(1008)
+        except (WebSocketDisconnect, RuntimeError, KeyError):
+            pass  # the client left, or sent bytes where the protocol has text
+
+
+class Talk:
+    """One connection: authenticated or not, and the request ids it has used."""
+
+    def __init__(self, door: Door, key: Key, name: str) -> None:
+        self._door = door
+        self._key = key
+        self._name = name
+        self._authorised = False
+        self._used: dict[str, None] = {}
+        self.is_over = False
+
+    async def hear(self, text: str) -> Row:
+        """Return the answer to one message."""
+        try:
+            said = json.loads(text, parse_float=str)
+        except (ValueError, RecursionError):
+            said = None
+        if not isinstance(said, dict):
+            return self._refusal({}, 10001, "params error: no JSON object")
+        operation = str(said.get("op"))
+        now = self._door.now_ms()
+        if operation == "ping":
+            plain = {"retCode": 0, "retMsg": "OK", "op": "pong", "data": [str(now)]}
+            return plain | {"connId": self._name}
+        if operation == "auth":
+            return self._authorise(said, now)
+        if operation not in OPERATIONS:
+            return self._refusal(said, 10404, f"op {operation} is not known")
+        if not self._authorised:
+            return self._refusal(said, 10003, "not authenticated")
+        return await self._order(said, OPERATIONS[operation], now)
+
+    def _authorise(self, said: Row, now: int) -> Row:
+        if self._authorised:
+            return self._refusal(said, 20001, "Repeat auth")
+        self._authorised = self._key.check_socket(said.get("args"), now)
+        if not self._authorised:
+            self.is_over = True
+            return self._refusal(said, 10004, "error sign!")
+        return {"retCode": 0, "retMsg": "OK", "op": "auth", "connId": self._name}
+
+    async def _order(self, said: Row, path: str, now: int) -> Row:
+        headers: dict[str, str] = {}
+        try:
+            self._check(said, now)
+            (argument,) = said["args"]
+            result, ext = await self._door.execute(path, Query(argument), headers)
+        except Refused as refusal:
+            return self._refusal(said, refusal.code, refusal.message, headers)
+        return self._answer(said, headers) | {
+            "retCode": 0, "retMsg": "OK", "data": result, "retExtInfo": ext,
+        }  # fmt: skip
+
+    def _check(self, said: Row, now: int) -> None:
+        """Raise Refused unless id, time window and arguments are as the venue takes them."""
+        request_id = str(said.get("reqId") or "")
+        if len(request_id) > REQUEST_ID_MAX:
+            raise Refused(10001, "params error: reqId is too long")
+        if request_id and request_id in self._used:
+            raise Refused(20006, "reqId is duplicated")
+        if request_id:
+            self._used[request_id] = None
+            if len(self._used) > REMEMBERED:
+                del self._used[next(iter(self._used))]
+        header = said.get("header")
+        header = header if isinstance(header, dict) else {}
+        stamp = str(header.get("X-BAPI-TIMESTAMP", ""))
+        window = str(header.get("X-BAPI-RECV-WINDOW") or "5000")
+        if not (stamp.isdigit() and window.isdigit()):
+            raise Refused(10001, "invalid timestamp or recv_window")
+        if not now - int(window) <= int(stamp) < now + FUTURE_MS:
+            raise Refused(10002, "invalid request, please check your timestamp")
+        args = said.get("args")
+        if not (isinstance(args, list) and len(args) == 1 and isinstance(args[0], dict)):
+            raise Refused(10001, "params error: args is no list of one object")
+
+    def _refusal(
+        self, said: Row, code: int, message: str, headers: dict[str, str] | None = None
+    ) -> Row:
+        refused = {"retCode": code, "retMsg": message, "data": {}, "retExtInfo": {}}
+        return self._answer(said, headers or {}) | refused
+
+    def _answer(self, said: Row, headers: dict[str, str]) -> Row:
+        echo = {"reqId": said["reqId"]} if "reqId" in said else {}
+        stamped = {**headers, "Traceid": self._name, "Timenow": str(self._door.now_ms())}
+        return {**echo, "op": said.get("op", ""), "header": stamped, "connId": self._name}
