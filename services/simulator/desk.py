@@ -15,8 +15,9 @@ from services.simulator.store import Books, Row
 from shared.domain.errors import InvariantViolation
 from shared.history.records import Bar
 from shared.telemetry.metrics import Metrics
+from shared.venue.admission import Delisting
 from shared.venue.books import Levels
-from shared.venue.enforcement import enforce_margin
+from shared.venue.enforcement import deliver, enforce_margin
 from shared.venue.exchange import Exchange
 from shared.venue.records import Event, Order
 from shared.venue.state import encode
@@ -217,8 +218,21 @@ class Desk:
             if bids and asks:
                 self._middles[category, symbol] = (bids[0][0] + asks[0][0]) / 2
             self.exchange.set_book(category, symbol, bids, asks)
+            if category == "linear" and (ends_ms := self.market.delivery_ms(symbol, due.hour_ms)):
+                self._delist(symbol, ends_ms)
             standing.append((category, symbol, (bids, asks), bar))
         return standing
+
+    def _delist(self, symbol: str, ends_ms: int) -> None:
+        """Take no new positions once the end is announced, and close what is held when it comes."""
+        now_ms = self.exchange.now_ms
+        self.exchange.delistings.setdefault(symbol, Delisting(now_ms, ends_ms))
+        position = self.exchange.positions.get(symbol)
+        resting = any(
+            (o.category, o.symbol) == ("linear", symbol) for o in self.exchange.open_orders
+        )
+        if now_ms >= ends_ms and (resting or (position is not None and position.size)):
+            deliver(self.exchange, symbol)
 
     def _publish(self, due: Due, standing: Iterable[Standing]) -> None:
         self.board.open_at(due.at_ms)

@@ -13,6 +13,7 @@ from shared.runtime.clock import Clock
 DRAWS: Final = 2**64
 REMEMBERED: Final = 10_000
 LASTING: Final = ("maintenance", "key_revoked")
+KEYED: Final = ("private", "trade")  # the channels that a key opens
 
 
 class Faults:
@@ -68,7 +69,7 @@ class Faults:
         now = self._now_ms()
         lasting = (f.kind for f in self._script.faults if f.kind in LASTING and f.holds(now))
         return bool(self._shutting(channel)) or any(
-            kind == "maintenance" or channel == "private" for kind in lasting
+            kind == "maintenance" or channel in KEYED for kind in lasting
         )
 
     def born(self, order_ids: Iterable[str]) -> None:

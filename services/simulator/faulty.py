@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.simulator.app import Door
-from services.simulator.faults import Faults
+from services.simulator.faults import KEYED, Faults
 from services.simulator.query import Query
 from services.simulator.script import Fault
 from shared.runtime.clock import Clock
@@ -128,16 +128,21 @@ async def _symbol(request: Request) -> str:
 
 
 def _malformed(response: Response, form: str) -> Response:
-    """Return an answer that is none: a page, half the JSON, every value of another type."""
-    text = bytes(response.body).decode()
+    text = ill_text(bytes(response.body).decode(), form)
+    kind = "text/html" if form == "html" else "application/json"
+    return Response(text, media_type=kind, headers=_limits(response))
+
+
+def ill_text(text: str, form: str) -> str:
+    """Return an answer that is none: a page, half the JSON, nothing, values of other types."""
     match form:
         case "html":
-            return Response(HTML, media_type="text/html")
+            return HTML
         case "cut":
-            return Response(text[: len(text) // 2], media_type="application/json")
+            return text[: len(text) // 2]
         case "empty":
-            return Response("", media_type="application/json")
-    return _json(_retyped(json.loads(text)), _limits(response))
+            return ""
+    return json.dumps(_retyped(json.loads(text)), separators=(",", ":"))
 
 
 def _retyped(value: Any) -> Any:
@@ -165,6 +170,8 @@ def _json(body: Any, headers: Mapping[str, str]) -> Response:
 
 def concerns(fault: Fault, channel: str) -> bool:
     """Return whether a restart, a cut and the like closes the sockets of ``channel``."""
+    if fault.kind == "deleveraging":
+        return False
     if fault.kind == "key_revoked":
-        return channel == "private"
+        return channel in KEYED
     return fault.kind == "maintenance" or fnmatchcase(channel, fault.where)

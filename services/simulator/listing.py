@@ -40,11 +40,16 @@ def instrument_row(market: Source, category: str, symbol: str, now_ms: int) -> R
         "symbolId": market.symbols.index(symbol) + 1,
         "baseCoin": product.base,
         "quoteCoin": product.quote,
-        "status": "Trading",
+        "status": _status(market, category, symbol, now_ms),
         "symbolType": "",
     }
     own = _spot(product) if category == "spot" else _linear(market, product, now_ms)
     return common | own
+
+
+def _status(market: Source, category: str, symbol: str, now_ms: int) -> str:
+    ends_ms = market.delivery_ms(symbol, now_ms) if category == "linear" else 0
+    return "Closed" if 0 < ends_ms <= now_ms else "Trading"
 
 
 def _spot(product: ProductRules) -> Row:

@@ -31,6 +31,7 @@ ARGS_MAX: Final = 10  # of one subscription on spot
 PING_SECONDS: Final = 20.0
 SILENT_SECONDS: Final = 30.0
 AGAIN_SECONDS: Final = 1.0
+RATES_SECONDS: Final = 2.0  # with 50 symbols at once still within the venue's limit
 TIMEOUT_SECONDS: Final = 10.0
 FRAME_MAX: Final = 2**22
 FEES: Final = {
@@ -108,7 +109,7 @@ class Feed:
                 for settled in paid:
                     if settled.at_ms == at_ms and at_ms in marks:
                         self.market.settle(symbol, settled, marks[at_ms])
-            await self._wall.sleep(AGAIN_SECONDS)
+            await self._wall.sleep(RATES_SECONDS)
 
 
 class Rest:

@@ -27,7 +27,7 @@ from services.simulator.settings import SimulatorSettings
 from services.simulator.store import open_store
 from services.simulator.streams import CHANNELS, Hub
 from services.simulator.synthetic import Synthetic
-from services.simulator.trade_socket import TradeSocket
+from services.simulator.trade_socket import TRADE, TradeSocket
 from shared.config.settings import Settings
 from shared.domain.errors import Misconfigured
 from shared.history.files import read_history
@@ -37,6 +37,7 @@ from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.service import Loop, run_until_stopped
 from shared.telemetry.logging import configure_logging
 from shared.telemetry.metrics import Metrics
+from shared.venue.enforcement import deleverage
 from shared.venue.exchange import Exchange
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -124,6 +125,9 @@ async def open_simulator(
         open_store(settings.database) as store,
     ):
         script = _script(settings, start_ms)
+        for fault in script.faults:
+            if fault.kind == "deleveraging" and fault.symbol not in market.symbols:
+                raise Misconfigured(f"{settings.faults}: {fault.symbol} is not listed.")
         state = await store.load()
         rules = [venue_rule(product) for product in market.products.values()]
         exchange = Exchange(rules, settings.deposits, start_ms)
@@ -145,11 +149,13 @@ async def open_simulator(
         await desk.open(state)
         draw = Random(SEED)  # noqa: S311 - which of many orders are cancelled, nothing secret
         door = Door(desk, key, wall, metrics, AddressLimits(), draw.sample)
-        faulty = FaultyDoor(door, faults, wall, _mishap(desk, hub)) if faults else None
+        trade = TradeSocket(door, key, wall, faults)
+        mishap = _mishap(desk, hub, trade)
+        faulty = FaultyDoor(door, faults, wall, mishap) if faults else None
         sockets = {
             "/v5/public/{channel}": hub.serve,
             "/v5/private": hub.serve,
-            "/v5/trade": TradeSocket(door, key).serve,
+            "/v5/trade": trade.serve,
         }
         app = build_app(desk, faulty or door, sockets, metrics, settings.admin_token)
         config = uvicorn.Config(
@@ -169,15 +175,21 @@ async def open_simulator(
         yield Simulator(desk, hub, Server(config), faults, more)
 
 
-def _mishap(desk: Desk, hub: Hub) -> Callable[[Fault], Awaitable[None]]:
-    """Return what makes a restart, a cut, a maintenance or a revocation come true."""
+def _mishap(desk: Desk, hub: Hub, trade: TradeSocket) -> Callable[[Fault], Awaitable[None]]:
+    """Return what makes a restart, a cut, a revocation and the like come true."""
 
     async def happen(fault: Fault) -> None:
         if fault.kind == "restart":
             desk.restart()
+        if fault.kind == "deleveraging":
+            await desk.act(
+                lambda e: deleverage(e, fault.symbol, fault.quantity, e.marks[fault.symbol])
+            )
         channels = [channel for channel in CHANNELS if concerns(fault, channel)]
         if channels:
             await hub.close(*channels)
+        if concerns(fault, TRADE):
+            await trade.close()
 
     return happen
 

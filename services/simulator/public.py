@@ -43,10 +43,8 @@ class PublicApi:
         category = query.category()
         names = self._symbols(query, category)
         base, status = query.text("baseCoin"), query.text("status", "Trading")
-        if status != "Trading":
-            names = []
         rows = [instrument_row(self._market, category, name, self._desk.now_ms) for name in names]
-        rows = [row for row in rows if base in ("", row["baseCoin"])]
+        rows = [r for r in rows if r["status"] == status and base in ("", r["baseCoin"])]
         if category == "spot":
             return {"category": category, "list": rows}
         limit = query.limit(500, 1000)

@@ -18,7 +18,9 @@ REQUEST_KINDS: Final = frozenset(
 EVENT_KINDS: Final = frozenset(
     {"dropped_event", "duplicated_event", "reordered_event", "delayed_event", "silence"}
 )
-MOMENT_KINDS: Final = frozenset({"restart", "disconnect", "maintenance", "key_revoked"})
+MOMENT_KINDS: Final = frozenset(
+    {"restart", "disconnect", "maintenance", "key_revoked", "deleveraging"}
+)
 KINDS: Final = REQUEST_KINDS | EVENT_KINDS | MOMENT_KINDS | {"invisible"}
 FORMS: Final = ("html", "cut", "types", "empty")
 HAPPENINGS: Final = frozenset({"funding", "mark_spike", "delisting"})
@@ -47,6 +49,7 @@ class Fault:
     executes: bool = False
     form: str = "html"
     notice_seconds: int = 0
+    quantity: Decimal = Decimal(0)
 
     def holds(self, at_ms: int) -> bool:
         """Return whether the fault may strike."""
@@ -108,6 +111,8 @@ def _fault(place: str, entry: Mapping[str, Any], start_ms: int) -> Fault:
                 values[name] = tuple(value)
             case ("rate", _):
                 values[name] = _number(place, name, value, Decimal(0), Decimal(1))
+            case ("quantity", _):
+                values[name] = _number(place, name, value, Decimal(0), Decimal(10**12))
             case ("seconds", _):
                 values[name] = float(_number(place, name, value, Decimal(0), Decimal(3600)))
             case ("code" | "status" | "notice_seconds", int()) if not isinstance(value, bool):
@@ -118,6 +123,8 @@ def _fault(place: str, entry: Mapping[str, Any], start_ms: int) -> Fault:
                 pass
             case _:
                 raise Misconfigured(f"{place}: {name} = {value!r} cannot be; see docs/simulator.md")
+    if values.get("kind") == "deleveraging" and not (values.get("symbol") and "quantity" in values):
+        raise Misconfigured(f"{place}: deleveraging needs symbol and quantity.")
     return Fault(**_with_kind(place, values))
 
 

@@ -208,7 +208,7 @@ class Synthetic:
         known = self._next.get(symbol)
         if known is None or known[0] != asked:
             hour = (asked + 1) * HOUR_MS
-            while not self._settles(symbol, hour):
+            while not self._is_scheduled(symbol, hour):
                 hour += HOUR_MS
             rate = self._rate(symbol, hour)
             known = self._next[symbol] = asked, hour, self._interval(symbol, hour - 1), rate
@@ -218,9 +218,11 @@ class Synthetic:
         return (each for each in self._happenings[symbol] if each.kind == kind)
 
     def _settles(self, symbol: str, at_ms: int) -> bool:
-        if at_ms % (self._interval(symbol, at_ms - 1) * HOUR_MS):
-            return False
-        return not 0 < self.delivery_ms(symbol, at_ms) < at_ms
+        ended = 0 < self.delivery_ms(symbol, at_ms) < at_ms
+        return self._is_scheduled(symbol, at_ms) and not ended
+
+    def _is_scheduled(self, symbol: str, at_ms: int) -> bool:
+        return at_ms % (self._interval(symbol, at_ms - 1) * HOUR_MS) == 0
 
     def _interval(self, symbol: str, at_ms: int) -> int:
         """Return the interval that runs at ``at_ms``, in hours."""

@@ -1,5 +1,6 @@
 """``/v5/trade``: order entry over a websocket, sharing the account's limits with REST."""
 
+import contextlib
 import json
 from typing import Any, Final
 from uuid import UUID
@@ -8,7 +9,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from services.simulator.app import Door
 from services.simulator.auth import FUTURE_MS, Key
+from services.simulator.faults import Faults
+from services.simulator.faulty import ill_text
 from services.simulator.query import Query
+from services.simulator.script import Fault
+from shared.runtime.clock import Clock
 from shared.venue.rules import Refused
 
 Row = dict[str, Any]
@@ -17,6 +22,7 @@ OPERATIONS: Final = {
     f"order.{what}": f"order/{what}"
     for what in ("create", "amend", "cancel", "create-batch", "amend-batch", "cancel-batch")
 }
+TRADE: Final = "trade"
 REQUEST_ID_MAX: Final = 36
 REMEMBERED: Final = 1_000
 
@@ -24,22 +30,72 @@ REMEMBERED: Final = 1_000
 class TradeSocket:
     """Answers with the acceptance alone: what became of an order is told on the private stream."""
 
-    def __init__(self, door: Door, key: Key) -> None:
+    def __init__(self, door: Door, key: Key, wall: Clock, faults: Faults | None = None) -> None:
         self._door = door
         self._key = key
+        self._wall = wall
+        self._faults = faults
         self._count = 0
+        self._open: list[WebSocket] = []
 
     async def serve(self, socket: WebSocket) -> None:
         """Talk to one client until either side ends."""
+        if self._faults is not None and self._faults.refuses(TRADE):
+            await socket.close(1013)
+            return
         await socket.accept()
         self._count += 1
+        self._open.append(socket)
         talk = Talk(self._door, self._key, str(UUID(int=self._count)))
         try:
             while not talk.is_over:
-                await socket.send_text(json.dumps(await talk.hear(await socket.receive_text())))
+                answer = await self._answer(talk, await socket.receive_text())
+                if answer is not None:
+                    await socket.send_text(answer)
             await socket.close(1008)
         except (WebSocketDisconnect, RuntimeError, KeyError):
             pass  # the client left, or sent bytes where the protocol has text
+        finally:
+            self._open.remove(socket)
+
+    async def close(self) -> None:
+        """Say goodbye to everybody."""
+        for socket in list(self._open):
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+                await socket.close(1001)
+
+    async def _answer(self, talk: "Talk", text: str) -> str | None:
+        """Return the answer to one message, or what the script makes of it; None is silence."""
+        fault = self._fault(text)
+        if fault is None:
+            return json.dumps(await talk.hear(text))
+        match fault.kind:
+            case "lost_request":
+                return None
+            case "late_request":
+                await self._wall.sleep(fault.seconds)
+                return json.dumps(await talk.hear(text))
+            case "lost_reply" | "late_reply" | "malformed":
+                answer = json.dumps(await talk.hear(text))
+                if fault.kind == "malformed":
+                    return ill_text(answer, fault.form)
+                await self._wall.sleep(fault.seconds if fault.kind == "late_reply" else 0)
+                return None if fault.kind == "lost_reply" else answer
+        if fault.executes:
+            await talk.hear(text)
+        return json.dumps(talk.refuse(json.loads(text), fault.code, fault.message))
+
+    def _fault(self, text: str) -> Fault | None:
+        """Return what goes wrong with an order that is sent here."""
+        if self._faults is None:
+            return None
+        try:
+            said = json.loads(text)
+            path, argument = OPERATIONS[said["op"]], said["args"][0]
+            symbol = str(argument.get("symbol", ""))
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            return None  # no order
+        return self._faults.request(path, symbol, private=True)
 
 
 class Talk:
@@ -60,7 +116,7 @@ class Talk:
         except (ValueError, RecursionError):
             said = None
         if not isinstance(said, dict):
-            return self._refusal({}, 10001, "params error: no JSON object")
+            return self.refuse({}, 10001, "params error: no JSON object")
         operation = str(said.get("op"))
         now = self._door.now_ms()
         if operation == "ping":
@@ -69,18 +125,18 @@ class Talk:
         if operation == "auth":
             return self._authorise(said, now)
         if operation not in OPERATIONS:
-            return self._refusal(said, 10404, f"op {operation} is not known")
+            return self.refuse(said, 10404, f"op {operation} is not known")
         if not self._authorised:
-            return self._refusal(said, 10003, "not authenticated")
+            return self.refuse(said, 10003, "not authenticated")
         return await self._order(said, OPERATIONS[operation], now)
 
     def _authorise(self, said: Row, now: int) -> Row:
         if self._authorised:
-            return self._refusal(said, 20001, "Repeat auth")
+            return self.refuse(said, 20001, "Repeat auth")
         self._authorised = self._key.check_socket(said.get("args"), now)
         if not self._authorised:
             self.is_over = True
-            return self._refusal(said, 10004, "error sign!")
+            return self.refuse(said, 10004, "error sign!")
         return {"retCode": 0, "retMsg": "OK", "op": "auth", "connId": self._name}
 
     async def _order(self, said: Row, path: str, now: int) -> Row:
@@ -90,7 +146,7 @@ class Talk:
             (argument,) = said["args"]
             result, ext = await self._door.execute(path, Query(argument), headers)
         except Refused as refusal:
-            return self._refusal(said, refusal.code, refusal.message, headers)
+            return self.refuse(said, refusal.code, refusal.message, headers)
         return self._answer(said, headers) | {
             "retCode": 0, "retMsg": "OK", "data": result, "retExtInfo": ext,
         }  # fmt: skip
@@ -118,9 +174,10 @@ class Talk:
         if not (isinstance(args, list) and len(args) == 1 and isinstance(args[0], dict)):
             raise Refused(10001, "params error: args is no list of one object")
 
-    def _refusal(
+    def refuse(
         self, said: Row, code: int, message: str, headers: dict[str, str] | None = None
     ) -> Row:
+        """Return a refusal of what was said."""
         refused = {"retCode": code, "retMsg": message, "data": {}, "retExtInfo": {}}
         return self._answer(said, headers or {}) | refused
 

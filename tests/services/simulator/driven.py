@@ -69,11 +69,12 @@ class Driven:
         """Open a socket and subscribe; ``/v5/private`` is authorised first."""
         socket = Socket(self, path)
         self._sockets.append(socket)
-        if path.endswith("private"):
+        if path.endswith(("private", "trade")):
             expires = int(self.clock.now().timestamp() * 1000) + 10_000
             sign = hmac.new(SECRET.encode(), f"GET/realtime{expires}".encode(), hashlib.sha256)
             socket.send({"op": "auth", "args": [KEY, expires, sign.hexdigest()]})
-        socket.send({"op": "subscribe", "args": list(topics)})
+        if topics:
+            socket.send({"op": "subscribe", "args": list(topics)})
         await self.clock.advance(0.05)
         return socket
 

@@ -1,12 +1,14 @@
 """What goes wrong, by script: each fault as a client meets it, and the same for the same seed."""
 
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from services.simulator.script import HAPPENINGS, KINDS, read_script
 from shared.domain.errors import Misconfigured
 from tests.services.simulator.builders import Client, serving, settings, signed, state
 from tests.services.simulator.driven import Driven, driven
@@ -248,6 +250,113 @@ async def test_maintenance_is_announced_refuses_everything_and_passes(tmp_path: 
         assert states == [[], ["scheduled"], ["ongoing"], ["completed"]]
 
 
+async def test_the_trade_socket_goes_wrong_as_rest_does(tmp_path: Path) -> None:
+    script = """
+        [[fault]]
+        kind = "lost_reply"
+        where = "order/create"
+        nth = 1
+        [[fault]]
+        kind = "error"
+        where = "order/create"
+        nth = 1
+        code = 10019
+        [[fault]]
+        kind = "malformed"
+        where = "order/cancel"
+        form = "cut"
+        [[fault]]
+        kind = "key_revoked"
+        from = 60
+    """
+    async with driven(tmp_path, script) as venue:
+        socket = await venue.socket("/v5/trade")
+        order = {
+            "category": "spot", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Market",
+            "marketUnit": "baseCoin", "qty": "0.01",
+        }  # fmt: skip
+        for number in (1, 2, 3):
+            stamp = str(int(venue.clock.now().timestamp() * 1000))
+            header = {"X-BAPI-TIMESTAMP": stamp}
+            said = {"op": "order.create", "reqId": str(number), "header": header, "args": [order]}
+            socket.send(said)
+            await venue.clock.advance(0.1)
+        answers = [(m["reqId"], m["retCode"]) for m in socket.said if m.get("op") != "auth"]
+        assert answers == [("2", 10019), ("3", 0)]
+        assert executions(venue) == 2
+        await venue.clock.advance(60)
+        assert socket.closed == 1001
+
+
+async def short(venue: Driven, qty: str, symbol: str = "BTCUSDT") -> None:
+    answer = await venue.post(
+        "order/create", category="linear", symbol=symbol, side="Sell", orderType="Market", qty=qty
+    )
+    assert code(answer) == 0
+
+
+async def kinds(venue: Driven) -> list[str]:
+    """Return what kinds of executions the perpetuals had, oldest first."""
+    found = await venue.get("execution/list", "category=linear&limit=100")
+    return [row["execType"] for row in reversed(found.json()["result"]["list"])]
+
+
+async def test_a_mark_spike_liquidates_who_has_too_little_margin(tmp_path: Path) -> None:
+    script = """
+        [[event]]
+        kind = "mark_spike"
+        symbol = "BTCUSDT"
+        from = 10
+        until = 12
+        move = 0.9
+    """
+    async with driven(tmp_path, script, deposits={"USDT": D(1_000)}) as venue:
+        await short(venue, "0.03")  # about 1,100 USDT short: 90 % more loses the account
+        await venue.clock.advance(13)
+        assert set(await kinds(venue)) == {"Trade", "BustTrade"}
+        assert D("-0.03") < venue.simulator.desk.exchange.positions["BTCUSDT"].size <= 0
+
+
+async def test_a_delisting_takes_no_new_positions_then_closes_what_is_held(tmp_path: Path) -> None:
+    script = """
+        [[event]]
+        kind = "delisting"
+        symbol = "XRPUSDT"
+        from = 10
+        until = 30
+    """
+    async with driven(tmp_path, script) as venue:
+        await short(venue, "100", "XRPUSDT")
+        await venue.clock.advance(12)
+        order = {"category": "linear", "symbol": "XRPUSDT", "orderType": "Market", "qty": "10"}
+        assert code(await venue.post("order/create", side="Sell", **order)) == 30228
+        assert code(await venue.post("order/create", side="Buy", **order)) == 0
+        await venue.clock.advance(20)
+        assert await kinds(venue) == ["Trade", "Trade", "Delivery"]
+        assert code(await venue.post("order/create", side="Buy", **order)) == 110074
+        listed = [
+            (await venue.get("market/instruments-info", f"category=linear&status={status}")).json()
+            for status in ("Trading", "Closed")
+        ]
+        names = [[row["symbol"] for row in each["result"]["list"]] for each in listed]
+        assert names == [["BNBUSDT", "BTCUSDT", "ETHUSDT", "SOLUSDT"], ["XRPUSDT"]]
+
+
+async def test_deleveraging_closes_a_part_at_the_mark(tmp_path: Path) -> None:
+    script = """
+        [[fault]]
+        kind = "deleveraging"
+        symbol = "BTCUSDT"
+        quantity = 0.02
+        from = 10
+    """
+    async with driven(tmp_path, script) as venue:
+        await short(venue, "0.03")
+        await venue.clock.advance(12)
+        assert await kinds(venue) == ["Trade", "AdlTrade"]
+        assert venue.simulator.desk.exchange.positions["BTCUSDT"].size == D("-0.01")
+
+
 async def run_through(folder: Path, seed: int) -> str:
     """Trade under everything at once and return all that went over the wire, and what struck."""
     script = f"""
@@ -325,6 +434,11 @@ async def test_the_same_seed_is_the_same_log_to_the_byte(tmp_path: Path) -> None
         ("[[event]]\nkind = 'funding'", "event 1: symbol is missing"),
         ("[[event]]\nkind = 'delisting'\nsymbol = 'BTCUSDT'", "needs until"),
         ("[[event]]\nkind = 'funding'\nsymbol = 'NOUSDT'", "NOUSDT, which is not listed"),
+        ("[[fault]]\nkind = 'deleveraging'", "needs symbol and quantity"),
+        (
+            "[[fault]]\nkind = 'deleveraging'\nsymbol = 'NOUSDT'\nquantity = 1",
+            "NOUSDT is not listed",
+        ),
         ("seed = ", "correct the script"),
     ],
 )
@@ -388,3 +502,14 @@ async def books_after(folder: Path) -> dict[str, Any]:
 
 async def test_over_sockets_the_same_seed_leaves_the_same_books(tmp_path: Path) -> None:
     assert await books_after(tmp_path) == await books_after(tmp_path)
+
+
+def test_the_script_in_the_documentation_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text()
+    [stated] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "script.toml").write_text(stated)
+    script = read_script(tmp_path / "script.toml", 0)
+    assert [f.kind for f in script.faults] == ["lost_reply", "duplicated_event", "restart"]
+    assert [h.symbol for h in script.happenings] == ["SOLUSDT"]
+    for kind in KINDS | HAPPENINGS:
+        assert f"`{kind}`" in page

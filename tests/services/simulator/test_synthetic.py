@@ -128,6 +128,7 @@ def test_a_delisting_is_announced_then_the_perpetual_has_no_book_and_settles_no_
         assert len(made.books("spot", "XRPUSDT", bar)[0]) == 5
     assert made.due_settlement("XRPUSDT", end) is not None
     assert made.due_settlement("XRPUSDT", end + 8 * HOUR_MS) is None
+    assert made.next_settlement("XRPUSDT", end + 1) == (end + 8 * HOUR_MS, 8)  # it still answers
 
 
 @pytest.mark.parametrize("count", [0, 1001])
