@@ -16,7 +16,13 @@ from services.simulator.auth import Key
 from services.simulator.board import Publication
 from services.simulator.desk import Desk
 from services.simulator.faults import Faults
-from services.simulator.wire import account_row, execution_row, order_row, position_message
+from services.simulator.wire import (
+    account_row,
+    execution_row,
+    fast_row,
+    order_row,
+    position_message,
+)
 from shared.runtime.clock import Clock
 from shared.venue.records import Event, Execution, Order, Position
 
@@ -30,13 +36,16 @@ OUTBOX_MAX: Final = 10_000
 SPOT_ARGS_MAX: Final = 10
 PRIVATE: Final = "private"
 CHANNELS: Final = ("linear", "spot", PRIVATE)
-PUBLIC_KINDS: Final = ("tickers", "orderbook.1", "orderbook.50", "publicTrade")
+PUBLIC_KINDS: Final = ("tickers", "orderbook.1", "orderbook.50", "publicTrade", "allLiquidation")
 PRIVATE_TOPICS: Final = {
     "order": ("spot", "linear"),
     "execution": ("spot", "linear"),
     "position": ("linear",),
     "wallet": (),
+    "execution.fast": ("spot", "linear"),
+    "dcp": ("spot", "future"),
 }
+FAST: Final = "execution.fast"
 
 
 class Connection:
@@ -187,6 +196,16 @@ class Hub:
             for connection in self._connections:
                 for name in sorted(names & connection.topics):
                     connection.push(name, _text(self._envelope(name, rows)))
+        self._tell_fast([e.data for e in events if isinstance(e.data, Execution)])
+
+    def _tell_fast(self, executions: Iterable[Execution]) -> None:
+        """Queue fills for who wants them early: trades alone, and little of each."""
+        trades = (e for e in executions if e.exec_type == "Trade")
+        for category, group in groupby(trades, key=lambda e: e.category):
+            rows = [fast_row(execution) for execution in group]
+            for connection in self._connections:
+                for name in sorted({FAST, f"{FAST}.{category}"} & connection.topics):
+                    connection.push(name, _text(self._envelope(name, rows)))
 
     def _envelope(self, topic: str, rows: list[Row]) -> Row:
         self._messages += 1
@@ -312,12 +331,20 @@ def _private_objection(connection: Connection, topics: list[str]) -> str:
     if not connection.authorised:
         return "Request not authorized"
     for topic in topics:
-        name, _, category = topic.partition(".")
+        name, category = _parts(topic)
         if name not in PRIVATE_TOPICS or (category and category not in PRIVATE_TOPICS[name]):
             return f"error:handler not found,topic:{topic}"
         if category and name in topics:
             return "all-in-one and categorised topics cannot be mixed in one request"
     return ""
+
+
+def _parts(topic: str) -> tuple[str, str]:
+    """Return a private topic's name and its category, if it has one."""
+    if topic == FAST or topic.startswith(f"{FAST}."):
+        return FAST, topic.removeprefix(FAST).lstrip(".")
+    name, _, category = topic.partition(".")
+    return name, category
 
 
 def _answer(connection: Connection, said: Row, op: str, failure: str) -> Row:

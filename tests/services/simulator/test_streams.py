@@ -232,3 +232,43 @@ async def test_autostart_waits_for_executions_and_both_markets(tmp_path: Path) -
         await hear(spot)
         assert (await hear(linear))["ts"] == START_MS + 60_000
         assert simulator.desk.started
+
+
+@pytest.mark.fact("RELIABILITY 1.3: the fast stream has trades alone, without a maker's link id")
+async def test_the_fast_stream_names_takers_and_not_makers(simulator: Simulator) -> None:
+    async with (
+        private(simulator, "execution.fast.linear") as socket,
+        Client(simulator) as client,
+    ):
+        await client.order("linear", "Sell", "0.1", "30000", orderLinkId="taker")
+        (row,) = (await hear(socket))["data"]
+        assert (row["orderLinkId"], row["isMaker"], row["execQty"]) == ("taker", False, "0.1")
+        assert set(row) == {
+            "category", "symbol", "execId", "execPrice", "execQty", "orderId", "isMaker",
+            "orderLinkId", "side", "execTime", "seq",
+        }  # fmt: skip
+        resting = {"timeInForce": "GTC", "orderLinkId": "maker"}
+        await client.order("linear", "Buy", "0.1", "37000", **resting)
+        bids = [(Decimal(36_000), Decimal(1))]
+        asks = [(Decimal(36_900), Decimal(1))]
+        await simulator.desk.act(lambda e: e.set_book("linear", "BTCUSDT", bids, asks))
+        (row,) = (await hear(socket))["data"]
+        assert (row["orderLinkId"], row["isMaker"], row["execPrice"]) == ("", True, "37000")
+
+
+@pytest.mark.fact("bybit-v5 11.2: dcp topics can be had on the private stream")
+async def test_what_arms_a_disconnect_cancel_can_be_subscribed(simulator: Simulator) -> None:
+    async with private(simulator, "dcp.future", "dcp.spot"):
+        pass
+
+
+@pytest.mark.fact("bybit-v5 10.3: all-in-one and categorised topics cannot be mixed")
+@pytest.mark.parametrize("name", ["execution", "execution.fast"])
+async def test_a_topic_and_its_category_are_refused_together(
+    simulator: Simulator, name: str
+) -> None:
+    async with opened(simulator, "private") as socket:
+        await say(socket, op="auth", args=pass_to_private())
+        await hear(socket)
+        await say(socket, op="subscribe", args=[name, f"{name}.linear"])
+        assert not (await hear(socket))["success"]
