@@ -23,6 +23,7 @@ def venue_rule(product: ProductRules) -> Rule:
         maker_fee=product.maker_fee,
         max_leverage=product.max_leverage,
         maintenance_rate=product.maintenance_rate,
+        price_band=product.price_band,
     )
 
 

@@ -29,6 +29,7 @@ def venue_rule(product: ProductRules) -> Rule:
         maker_fee=product.maker_fee,
         max_leverage=product.max_leverage,
         maintenance_rate=product.maintenance_rate,
+        price_band=product.price_band,
     )
 
 
@@ -70,7 +71,7 @@ def _spot(product: ProductRules) -> Row:
             "postOnlyMaxLimitOrderSize": most,
         },
         "priceFilter": {"tickSize": plain(product.tick)},
-        "riskParameters": {"priceLimitRatioX": "", "priceLimitRatioY": ""},
+        "riskParameters": _band(product),
     }
 
 
@@ -109,6 +110,12 @@ def _linear(market: Source, product: ProductRules, now_ms: int) -> Row:
         "lowerFundingRate": plain(-cap),
         "isPreListing": False,
         "preListingInfo": None,
-        "riskParameters": {"priceLimitRatioX": "", "priceLimitRatioY": ""},
+        "riskParameters": _band(product),
         "displayName": "",
     }
+
+
+def _band(product: ProductRules) -> Row:
+    """Return the bounds of limit prices: one band, whichever of the venue's two applies."""
+    ratio = "" if product.price_band is None else plain(product.price_band)
+    return {"priceLimitRatioX": ratio, "priceLimitRatioY": ratio}

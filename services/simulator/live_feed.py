@@ -260,4 +260,5 @@ def _rules(category: str, row: Row) -> ProductRules:
         level_notional=Decimal(1),
         launch_ms=0 if spot else int(row["launchTime"]),
         funding_cap=None if spot else Decimal(row["upperFundingRate"]),
+        price_band=Decimal(band) if (band := row["riskParameters"]["priceLimitRatioY"]) else None,
     )

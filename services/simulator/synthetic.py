@@ -23,6 +23,7 @@ MILLION: Final = 1_000_000
 LAYERS: Final = ((8 * HOUR_MS, 30_000), (HOUR_MS, 8_000), (60_000, 1_000), (1_000, 150))
 BASIS: Final = (2 * HOUR_MS, 500)  # premium of the perpetual over spot, period and millionths
 CAP: Final = Decimal("0.005")
+PRICE_BAND: Final = Decimal("0.05")
 RATE_PLACES: Final = -8
 KEPT_DAYS: Final = 90  # of history before the start
 GROUPS: Final = 10  # how many moments of one step the symbols are spread over
@@ -306,6 +307,7 @@ class Synthetic:
                 level_notional=Decimal(20_000),
                 launch_ms=self._origin_ms,
                 funding_cap=CAP if linear else None,
+                price_band=PRICE_BAND,
             )
 
     def _lot(self, key: Product) -> Decimal:

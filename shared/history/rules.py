@@ -20,7 +20,8 @@ class ProductRules:
     Prices in quote per base, quantities in base, notionals in quote; fees and funding bounds are
     fractions of notional. ``half_spread_bps`` is the distance from the close to either touch in
     hundredths of a percent, ``level_notional`` the value of the first level. ``funding_cap`` is
-    the bound of one settlement either way, None for spot. ``launch_ms`` is UTC ms.
+    the bound of one settlement either way, None for spot. ``price_band`` bounds limit prices around
+    mark or index, as a fraction; None where that was not recorded. ``launch_ms`` is UTC ms.
     """
 
     category: str
@@ -40,6 +41,7 @@ class ProductRules:
     level_notional: Decimal
     launch_ms: int
     funding_cap: Decimal | None = None
+    price_band: Decimal | None = None
 
 
 def sample_rules() -> tuple[ProductRules, ...]:

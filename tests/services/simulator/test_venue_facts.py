@@ -392,6 +392,31 @@ async def test_a_premium_bar_is_the_perpetual_over_the_index_less_one(tmp_path: 
     assert fields == 5
 
 
+@pytest.mark.fact(
+    "bybit-v5 5.5: set-limit-px-action chooses moving a price or refusing it"
+)
+@pytest.mark.parametrize(("category", "refusal"), [("linear", 30208), ("spot", 170193)])
+async def test_a_price_beyond_the_band_is_moved_or_refused_over_the_wire(
+    tmp_path: Path, category: str, refusal: int
+) -> None:
+    given = settings(tmp_path, symbols=None, synthetic=1, start=None)
+    async with serving(given) as simulator, Client(simulator) as client:
+        url = f"http://{simulator.address}/v5/market/price-limit"
+        asked = {"category": category, "symbol": "BTCUSDT"}
+        bound = (await client.http.get(url, params=asked)).json()["result"]["buyLmt"]
+        listed = await client.get("account/instruments-info", f"category={category}")
+        assert listed["result"]["list"][0]["riskParameters"]["priceLimitRatioY"] == "0.05"
+        beyond = str(int(D(bound)) + 1_000)
+        for moves, code in (("false", refusal), ("true", 0)):
+            body = {"category": category, "modifyEnable": moves}
+            assert (await client.post("account/set-limit-px-action", body))["retCode"] == 0
+            said = await client.order(category, "Buy", "0.01", beyond, orderLinkId=moves)
+            assert said["retCode"] == code
+        query = f"category={category}&symbol=BTCUSDT&orderLinkId=true"
+        (order,) = (await client.get("order/realtime", query))["result"]["list"]
+        assert D(order["price"]) <= D(bound)
+
+
 def test_at_least_sixty_facts_are_held(request: pytest.FixtureRequest) -> None:
     root = Path(request.config.rootpath) / "tests"
     files = [*(root / "shared/venue").glob("*.py"), *(root / "services/simulator").glob("*.py")]
