@@ -66,7 +66,7 @@ format: ## Format and sort imports
 lock: ## Pin what the project needs anew, with hashes and without addresses
 	@deploy/prepare dev
 	$(BIN)/pip install --quiet --disable-pip-version-check uv
-	for spec in "runtime:--extra backtest" "demo:--extra embedded --extra backtest" "dev:--extra embedded --extra backtest --extra dev"; do \
+	for spec in "runtime:--extra backtest" "demo:--extra embedded --extra backtest" "dev:--extra embedded --extra backtest --extra ccxt --extra dev"; do \
 	  $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11.0 --no-emit-index-url \
 	    --no-header --no-annotate $${spec#*:} pyproject.toml -o requirements/$${spec%%:*}.txt; \
 	done

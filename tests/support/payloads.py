@@ -11,6 +11,7 @@ from typing import Any, Final
 from shared.domain.errors import Malformed
 from shared.domain.instrument import Category
 from shared.exchange.bybit.board import QuoteBoard
+from shared.exchange.bybit.frames import as_frame
 from shared.exchange.bybit.parse import (
     Row,
     category_of,
@@ -88,8 +89,8 @@ def _each(parse: Callable[[Row, Category], Any]) -> Reader:
 def _board(message: Row) -> list[Any]:
     """Feed one public message to a fresh board; what it set aside is a refusal."""
     board = QuoteBoard()
-    board.apply(Category.LINEAR, message)
-    board.apply(Category.SPOT, message)
+    board.apply(Category.LINEAR, as_frame(message))
+    board.apply(Category.SPOT, as_frame(message))
     quotes = board.take()
     if board.malformed:
         raise Malformed("set aside by the board")

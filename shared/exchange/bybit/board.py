@@ -1,20 +1,22 @@
 """The merged top of every book, conflated: newer overwrites older until somebody takes it."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Final
 
 from shared.domain.errors import Malformed
 from shared.domain.instrument import Category
-from shared.exchange.bybit.parse import amount, optional_amount, optional_text, stamp
-from shared.exchange.bybit.stream import Message
+from shared.exchange.bybit.frames import PublicData, PublicFrame
+from shared.exchange.bybit.parse import decimal_of, instant
 from shared.exchange.ports import FeedQuote
 
 Key = tuple[Category, str]
 Side = tuple[Decimal, Decimal]
+
+MILLISECONDS_MAX: Final = 10**14
+"""The year 5138: a stamp beyond is no instant."""
 
 
 @dataclass(slots=True)
@@ -23,9 +25,9 @@ class _State:
 
     bid: Side | None = None
     ask: Side | None = None
-    book_at: datetime | None = None
-    ticker: dict[str, Any] = field(default_factory=dict)
-    ticker_at: datetime | None = None
+    book_ms: int = 0
+    ticker: PublicData | None = None
+    ticker_ms: int = 0
     told: FeedQuote | None = None
 
 
@@ -39,9 +41,14 @@ class QuoteBoard:
     def __init__(self) -> None:
         self.changed = asyncio.Event()
         self.malformed = 0
-        self.venue_at: datetime | None = None
+        self._newest_ms = 0
         self._states: dict[Key, _State] = {}
         self._dirty: dict[Key, None] = {}
+
+    @property
+    def venue_at(self) -> datetime | None:
+        """The newest stamp of any message; None before the first."""
+        return instant(self._newest_ms) if self._newest_ms else None
 
     def reset(self, category: Category) -> None:
         """Forget one stream's state: what follows a reconnect starts from snapshots."""
@@ -49,10 +56,10 @@ class QuoteBoard:
             del self._states[key]
             self._dirty.pop(key, None)
 
-    def apply(self, category: Category, message: Message) -> None:
+    def apply(self, category: Category, frame: PublicFrame) -> None:
         """Take in one public message; one that cannot be read is counted and set aside."""
         try:
-            self._apply(category, message)
+            self._apply(category, frame)
         except Malformed:
             self.malformed += 1
 
@@ -73,86 +80,86 @@ class QuoteBoard:
                 quotes.append(quote)
         return quotes
 
-    def _apply(self, category: Category, message: Message) -> None:
-        kind, _, symbol = str(message.get("topic")).rpartition(".")
-        data = message.get("data")
-        if not symbol or not isinstance(data, dict):
-            raise Malformed("a public message without topic or data")
-        at = stamp(message, "ts")
-        if self.venue_at is None or at > self.venue_at:
-            self.venue_at = at
-        key = (category, symbol)
-        state = self._states.setdefault(key, _State())
-        if kind == "tickers":
-            _merge_ticker(state, message, data, at)
-        elif kind == "orderbook.1":
-            _replace_book(state, message, data, at)
-        else:
+    def _apply(self, category: Category, frame: PublicFrame) -> None:
+        kind, _, symbol = frame.topic.rpartition(".")
+        if kind not in READERS:
+            if not kind or frame.data is None:
+                raise Malformed("a public message without topic or data")
             return
+        key = (category, symbol)
+        state = self._states.get(key)
+        if state is None:
+            state = self._states[key] = _State()
+        READERS[kind](state, frame)
+        if frame.ts > self._newest_ms:
+            self._newest_ms = frame.ts
         self._dirty[key] = None
         self.changed.set()
 
 
-def _merge_ticker(state: _State, message: Message, data: Mapping[str, Any], at: datetime) -> None:
-    if message.get("type") == "snapshot":
-        state.ticker = dict(data)
-    elif state.ticker_at is None:
+def _merge_ticker(state: _State, frame: PublicFrame) -> None:
+    data = _data(frame, state.ticker_ms)
+    if frame.type == "snapshot":
+        state.ticker = data
+    elif state.ticker is None:
         raise Malformed("a ticker delta before its snapshot")
-    elif at < state.ticker_at:
-        raise Malformed("a ticker that runs backwards")
     else:
-        state.ticker.update(data)
-    state.ticker_at = at
+        state.ticker.merge(data)
+    state.ticker_ms = frame.ts
 
 
-def _replace_book(state: _State, message: Message, data: Mapping[str, Any], at: datetime) -> None:
+def _replace_book(state: _State, frame: PublicFrame) -> None:
     """Take the level-1 book, which is only ever sent whole; anything else makes it unknown."""
     state.bid = state.ask = None
-    if message.get("type") != "snapshot":
+    data = _data(frame, state.book_ms)
+    if frame.type != "snapshot":
         raise Malformed("a level-1 book that is no snapshot")
-    if state.book_at is not None and at < state.book_at:
-        raise Malformed("a book that runs backwards")
-    bid, ask = _touch(data, "b"), _touch(data, "a")
+    bid, ask = _touch(data.b), _touch(data.a)
     if bid[0] >= ask[0]:
         raise Malformed("a crossed book")
-    state.bid, state.ask, state.book_at = bid, ask, at
+    state.bid, state.ask, state.book_ms = bid, ask, frame.ts
 
 
-def _touch(data: Mapping[str, Any], side: str) -> Side:
-    levels = data.get(side)
-    if not isinstance(levels, list) or not levels or not _is_pair(levels[0]):
-        raise Malformed(f"a book without side {side}")
-    level = {"price": levels[0][0], "size": levels[0][1]}
-    price, size = amount(level, "price"), amount(level, "size")
-    if price <= 0 or size <= 0:
+READERS: Final = {"tickers": _merge_ticker, "orderbook.1": _replace_book}
+
+
+def _data(frame: PublicFrame, last_ms: int) -> PublicData:
+    if frame.data is None:
+        raise Malformed("a public message without data")
+    if not last_ms <= frame.ts < MILLISECONDS_MAX or frame.ts <= 0:
+        raise Malformed("a topic that runs backwards or has no stamp")
+    return frame.data
+
+
+def _touch(levels: list[list[str]] | None) -> Side:
+    if not levels or len(levels[0]) != 2:
+        raise Malformed("a book without a side")
+    price, size = decimal_of(levels[0][0], "price"), decimal_of(levels[0][1], "size")
+    if price is None or size is None or price <= 0 or size <= 0:
         raise Malformed(f"{size} at {price} is no level")
     return price, size
 
 
-def _is_pair(level: object) -> bool:
-    return isinstance(level, list) and len(level) == 2
-
-
 def _quote(key: Key, state: _State) -> FeedQuote | None:
     category, symbol = key
-    if state.bid is None or state.ask is None or state.book_at is None:
+    if state.bid is None or state.ask is None:
         return None
     if category is Category.SPOT:
-        return FeedQuote(category, symbol, *state.bid, *state.ask, state.book_at)
-    if state.ticker_at is None:
-        return None
+        return FeedQuote(category, symbol, *state.bid, *state.ask, instant(state.book_ms))
     ticker = state.ticker
-    next_funding = optional_text(ticker, "nextFundingTime")
+    if ticker is None:
+        return None
+    next_funding = ticker.next_funding_time
     return FeedQuote(
         category,
         symbol,
         *state.bid,
         *state.ask,
-        min(state.book_at, state.ticker_at),
-        mark=optional_amount(ticker, "markPrice"),
-        index=optional_amount(ticker, "indexPrice"),
-        predicted_rate=optional_amount(ticker, "fundingRate"),
-        next_funding_at=stamp(ticker, "nextFundingTime") if next_funding else None,
-        funding_interval_hours=optional_amount(ticker, "fundingIntervalHour"),
-        ticker_at=state.ticker_at,
+        instant(min(state.book_ms, state.ticker_ms)),
+        mark=decimal_of(ticker.mark_price, "markPrice"),
+        index=decimal_of(ticker.index_price, "indexPrice"),
+        predicted_rate=decimal_of(ticker.funding_rate, "fundingRate"),
+        next_funding_at=instant(next_funding) if next_funding else None,
+        funding_interval_hours=decimal_of(ticker.funding_interval_hour, "fundingIntervalHour"),
+        ticker_at=instant(state.ticker_ms),
     )

@@ -13,6 +13,7 @@ from shared.domain.funding import FundingSettlement
 from shared.domain.instrument import Category, Instrument
 from shared.exchange.bybit.board import QuoteBoard
 from shared.exchange.bybit.endpoints import Endpoints
+from shared.exchange.bybit.frames import as_frame
 from shared.exchange.bybit.liveness import Liveness
 from shared.exchange.bybit.parse import (
     Row,
@@ -203,11 +204,12 @@ class BybitFeed:
                 if batch.is_reset:
                     self._board.reset(category)
                     self._listening[category] = Liveness(topics)
-                if batch.messages:
+                frames = [as_frame(message) for message in batch.messages]
+                if frames:
                     self._heard_at = self._clock.monotonic()
-                    self._listening[category].hear(batch.messages, self._heard_at)
-                for message in batch.messages:
-                    self._board.apply(category, message)
+                    self._listening[category].hear(frames, self._heard_at)
+                for frame in frames:
+                    self._board.apply(category, frame)
 
     async def _funding_page(
         self, symbol: str, start: datetime, until: datetime

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from shared.exchange.bybit.stream import Message
+from shared.exchange.bybit.frames import PublicFrame
 
 REPEAT_SECONDS: Final = 3.0
 """An unchanged level-1 book comes again after this long. Source: Bybit V5 orderbook topic."""
@@ -23,9 +23,9 @@ class Liveness:
         self._heard: dict[str, float] = {}
         self._gaps: dict[str, float] = {}
 
-    def hear(self, messages: Iterable[Message], now: float) -> None:
+    def hear(self, frames: Iterable[PublicFrame], now: float) -> None:
         """Note what arrived at ``now``."""
-        for topic in {str(message.get("topic")) for message in messages}:
+        for topic in {frame.topic for frame in frames}:
             before = self._heard.get(topic)
             if before is not None:
                 mean = self._gaps.get(topic, now - before)

@@ -61,7 +61,11 @@ def amount(row: Row, key: str) -> Decimal:
 
 def optional_amount(row: Row, key: str) -> Decimal | None:
     """Return the finite decimal at ``key``; None when it is absent or blank."""
-    raw = row.get(key)
+    return decimal_of(row.get(key), key)
+
+
+def decimal_of(raw: object, key: str) -> Decimal | None:
+    """Return the finite decimal that ``raw`` is on the wire; None when it is null or blank."""
     if raw is None or raw == "":
         return None
     if isinstance(raw, bool) or not isinstance(raw, str | int):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import structlog
@@ -17,6 +17,7 @@ from picows import (
 )
 
 from shared.domain.errors import ExchangeUnavailable
+from shared.exchange.bybit.frames import PublicFrame, decoded
 from shared.exchange.bybit.stream import (
     ACK_SECONDS,
     PING_SECONDS,
@@ -30,11 +31,9 @@ from shared.exchange.bybit.stream import (
 
 log = structlog.get_logger()
 
+TEXT: Final = WSMsgType.TEXT
 PING: Final = b'{"op":"ping"}'
-UNREADABLE: Final[Message] = {"topic": ""}
-"""Stands for bytes that are no message, so that the reader counts them as malformed."""
 SIGN_OF_LIFE: Final[Message] = {}
-DECODER: Final = msgspec.json.Decoder(float_hook=str)
 
 
 async def connect_picows(url: str, topics: Sequence[str], deliver: Deliver) -> Socket:
@@ -62,7 +61,7 @@ async def connect_picows(url: str, topics: Sequence[str], deliver: Deliver) -> S
             transport.send(WSMsgType.TEXT, msgspec.json.encode(said))
             async with asyncio.timeout(ACK_SECONDS):
                 answer = await listener.answers.get()
-            require_subscribed(answer, page)
+            require_subscribed(answer.success, answer.ret_msg, page)
     except TimeoutError:
         await connected.stop()
         raise ExchangeUnavailable(f"no answer within {ACK_SECONDS:g} s") from None
@@ -79,20 +78,20 @@ class _Listener(WSListener):
         super().__init__()
         self._deliver = deliver
         self._begun = b""
-        self.answers: asyncio.Queue[Message] = asyncio.Queue()
+        self.answers: asyncio.Queue[PublicFrame] = asyncio.Queue()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Take in one frame; a message may come in several."""
-        if frame.msg_type in (WSMsgType.TEXT, WSMsgType.CONTINUATION):
-            if not frame.fin:
-                self._begun += frame.get_payload_as_bytes()
-            elif self._begun:
-                whole, self._begun = self._begun + frame.get_payload_as_bytes(), b""
-                self._hear(transport, whole)
-            else:
-                self._hear(transport, frame.get_payload_as_memoryview())
-        elif frame.msg_type is WSMsgType.CLOSE:
+        kind = frame.msg_type
+        if kind == TEXT and frame.fin:
+            self._hear(transport, frame.get_payload_as_bytes())
+        elif kind == WSMsgType.CLOSE:
             transport.disconnect()
+        elif kind in (TEXT, WSMsgType.CONTINUATION):
+            self._begun += frame.get_payload_as_bytes()
+            if frame.fin:
+                whole, self._begun = self._begun, b""
+                self._hear(transport, whole)
         else:
             self._deliver(SIGN_OF_LIFE)
 
@@ -109,13 +108,13 @@ class _Listener(WSListener):
         del frame
         return False
 
-    def _hear(self, transport: WSTransport, payload: bytes | memoryview) -> None:
-        message = _decoded(payload)
-        if "topic" in message:
-            self._deliver(message)
+    def _hear(self, transport: WSTransport, payload: bytes) -> None:
+        frame = decoded(payload)
+        if not frame.op:
+            self._deliver(frame)
             return
-        if message.get("op") == "subscribe":
-            self.answers.put_nowait(message)
+        if frame.op == "subscribe":
+            self.answers.put_nowait(frame)
         transport.notify_user_specific_pong_received()
         self._deliver(SIGN_OF_LIFE)
 
@@ -133,11 +132,3 @@ class _PicowsSocket:
     async def stop(self) -> None:
         """Close at once, without waiting for the venue's goodbye."""
         self._transport.disconnect(graceful=False)
-
-
-def _decoded(payload: bytes | memoryview) -> Message:
-    try:
-        message: Any = DECODER.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return UNREADABLE
-    return message if isinstance(message, dict) else UNREADABLE

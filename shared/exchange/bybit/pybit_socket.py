@@ -151,7 +151,8 @@ def _subscribed(
                 raise Disarmed(10003, str(answer.get("ret_msg", "authentication failed")))
         for number, page in enumerate(pages(topics)):
             raw.ws.send(json.dumps({"op": "subscribe", "req_id": str(number), "args": page}))
-            require_subscribed(_answer(raw), page)
+            answer = _answer(raw)
+            require_subscribed(answer.get("success"), answer.get("ret_msg"), page)
     except BaseException:
         raw.stop_now()
         raise

@@ -1,7 +1,7 @@
 """One supervised websocket of whatever library, rebuilt with backoff whenever it dies."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -13,7 +13,8 @@ from shared.runtime.retry import backoff_delays
 
 log = structlog.get_logger()
 
-Message = Mapping[str, Any]
+Message = Any
+"""What a library's socket delivers: an object of JSON, or a ``PublicFrame`` decoded from it."""
 
 PING_SECONDS: Final = 5
 """The venue asks for a ping every 20 s; ours must be answered within the bound of silence."""
@@ -158,11 +159,11 @@ class _Inbox:
         return taken
 
 
-def require_subscribed(answer: Message, topics: Sequence[str]) -> None:
-    """Raise Misconfigured unless ``answer`` confirms the subscription of ``topics``."""
-    if answer.get("success") is not True:
+def require_subscribed(success: object, said: object, topics: Sequence[str]) -> None:
+    """Raise Misconfigured unless the venue's answer confirms the subscription of ``topics``."""
+    if success is not True:
         raise Misconfigured(
-            f"Bybit refuses the topics {', '.join(topics)} ({answer.get('ret_msg')}); "
+            f"Bybit refuses the topics {', '.join(topics)} ({said}); "
             "take the symbols it does not know out of CARRY_SYMBOLS."
         )
 

@@ -156,7 +156,7 @@ class CcxtClient:
             for number, page in enumerate(pages(topics)):
                 await client.send({"op": "subscribe", "req_id": str(number), "args": page})
                 answer = await asyncio.wait_for(hearing.answers.get(), timeout=ACK_SECONDS)
-                require_subscribed(answer, page)
+                require_subscribed(answer.get("success"), answer.get("ret_msg"), page)
         except AuthenticationError as error:
             raise Disarmed(10003, str(error)) from error
         except (BaseError, OSError, TimeoutError) as error:

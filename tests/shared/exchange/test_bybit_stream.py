@@ -145,3 +145,24 @@ async def test_after_a_lost_public_stream_quotes_come_again(
     [quote] = await soon(anext(quotes))
     assert quote.bid == Decimal("101.0")
     await quotes.aclose()  # type: ignore[attr-defined]
+
+
+async def test_after_a_reconnect_each_topic_is_unheard_until_it_speaks(
+    venue: ScriptedVenue, feed: BybitFeed
+) -> None:
+    venue.greetings["orderbook.1.BTCUSDT"] = [book()]
+    venue.greetings["tickers.BTCUSDT"] = [ticker()]
+    quotes = feed.quotes(["BTCUSDT"])
+    async with asyncio.timeout(5):
+        while not feed.is_listening or feed.unheard_topics():
+            await anext(quotes)
+    del venue.greetings["tickers.BTCUSDT"]
+    reading = asyncio.ensure_future(anext(quotes))
+    await venue.drop("/v5/public/linear")
+    async with asyncio.timeout(5):
+        while feed.unheard_topics() != ["tickers.BTCUSDT"]:  # noqa: ASYNC110 - no event for it
+            await asyncio.sleep(0.01)
+    assert feed.silent_topics() == []
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    await quotes.aclose()  # type: ignore[attr-defined]

@@ -1,12 +1,13 @@
 """Topics that fall silent while their socket stands."""
 
+from shared.exchange.bybit.frames import PublicFrame
 from shared.exchange.bybit.liveness import Liveness
 
 BOOK, TICKER, QUIET = "orderbook.1.BTCUSDT", "tickers.BTCUSDT", "tickers.XUSDT"
 
 
-def said(*topics: str) -> list[dict[str, str]]:
-    return [{"topic": topic} for topic in topics]
+def said(*topics: str) -> list[PublicFrame]:
+    return [PublicFrame(topic=topic) for topic in topics]
 
 
 def test_a_topic_is_unheard_until_it_speaks() -> None:

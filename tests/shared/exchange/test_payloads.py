@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import json
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -9,10 +10,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from shared.domain.errors import Malformed
+from shared.exchange.bybit.frames import as_frame, decoded
 from tests.support.payloads import FOLDER, Payload, payloads, reader_of, unread
 
 ALL = list(payloads())
@@ -175,3 +177,13 @@ def test_a_tampered_payload_is_a_typed_value_or_malformed_within_50_ms(
             assert held.is_finite()
         if isinstance(held, datetime):
             assert held.tzinfo is not None
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(tampered())
+def test_bytes_and_what_another_library_decoded_are_read_alike(case: tuple[Payload, Any]) -> None:
+    """picows' frames are decoded by us, those of pybit and ccxt by json."""
+    _, body = case
+    assume(not any(isinstance(held, float) for held in walk(body)))
+    payload = json.dumps(body).encode()
+    assert decoded(payload) == as_frame(json.loads(payload))

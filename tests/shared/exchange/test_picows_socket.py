@@ -7,7 +7,8 @@ import pytest
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
 
 from shared.domain.errors import ExchangeUnavailable, Misconfigured
-from shared.exchange.bybit.picows_socket import UNREADABLE, connect_picows
+from shared.exchange.bybit.frames import PublicData, PublicFrame
+from shared.exchange.bybit.picows_socket import connect_picows
 from shared.exchange.bybit.stream import TOPICS_PER_REQUEST, Message
 from tests.support.scripted_venue import ScriptedVenue
 
@@ -37,7 +38,7 @@ async def test_topics_are_asked_for_in_pages_and_all_are_confirmed(venue: Script
         venue.greetings[topic] = [{"topic": topic}]
     heard = Heard()
     socket = await connect_picows(venue.stream + SPOT, topics, heard)
-    assert [await heard.next() for _ in topics] == [{"topic": topic} for topic in topics]
+    assert [await heard.next() for _ in topics] == [PublicFrame(topic) for topic in topics]
     assert heard.signs == 3  # acknowledgements
     await socket.stop()
 
@@ -82,23 +83,30 @@ class Garbler(WSListener):
 @pytest.mark.parametrize(
     ("says", "heard"),
     [
-        ([(WSMsgType.TEXT, b'{"topic":', True)], UNREADABLE),
-        ([(WSMsgType.TEXT, b"[1]", True)], UNREADABLE),
-        ([(WSMsgType.TEXT, b'{"topic":"\xff"}', True)], UNREADABLE),
-        ([(WSMsgType.TEXT, b'{"topic":"t","p":0.10}', True)], {"topic": "t", "p": "0.10"}),
+        ([(WSMsgType.TEXT, b'{"topic":', True)], PublicFrame()),
+        ([(WSMsgType.TEXT, b"[1]", True)], PublicFrame()),
+        ([(WSMsgType.TEXT, b'{"topic":"\xff"}', True)], PublicFrame()),
+        (
+            [(WSMsgType.TEXT, b'{"topic":"t","data":{"markPrice":0.1}}', True)],
+            PublicFrame("t"),
+        ),
+        (
+            [(WSMsgType.TEXT, b'{"ts":7,"new":[{}],"data":{"markPrice":"0.10"}}', True)],
+            PublicFrame(ts=7, data=PublicData(mark_price="0.10")),
+        ),
         (
             [
                 (WSMsgType.TEXT, b'{"topic":', False),
                 (WSMsgType.CONTINUATION, b'"t"', False),
                 (WSMsgType.CONTINUATION, b"}", True),
             ],
-            {"topic": "t"},
+            PublicFrame("t"),
         ),
     ],
-    ids=["cut off", "no object", "no text", "a fraction keeps its digits", "in three frames"],
+    ids=["cut off", "no object", "no text", "a number", "text keeps its digits", "three frames"],
 )
 async def test_bytes_become_a_message_or_what_counts_as_unreadable(
-    says: list[tuple[WSMsgType, bytes, bool]], heard: Message
+    says: list[tuple[WSMsgType, bytes, bool]], heard: PublicFrame
 ) -> None:
     server = await ws_create_server(lambda _: Garbler(says), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
