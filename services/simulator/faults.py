@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from hashlib import blake2b
@@ -50,6 +51,12 @@ class Faults:
     def event(self, channel: str, topic: str) -> Fault | None:
         """Return what goes wrong with one message on one socket, if anything does."""
         return self._strikes(EVENT_KINDS, f"{channel}/{topic}", topic.rpartition(".")[2])
+
+    def skew(self) -> timedelta:
+        """Return by how much the venue's wall clock is fast (+) or slow (-)."""
+        now = self._now_ms()
+        skews = (f.seconds for f in self._script.faults if f.kind == "clock_skew" and f.holds(now))
+        return timedelta(seconds=sum(skews))
 
     def moments(self) -> list[Fault]:
         """Return what has begun since the last call: restarts and the like."""
@@ -143,3 +150,23 @@ class Faults:
 
     def _note(self, place: int, fault: Fault, what: str) -> None:
         self.fired.append(f"{self._now_ms()} {place + 1} {fault.kind} {what} {self._met[place]}")
+
+
+class SkewedClock:
+    """The wall clock of a venue that may have it wrong; waiting is as long as ever."""
+
+    def __init__(self, wall: Clock, faults: Faults) -> None:
+        self._wall = wall
+        self._faults = faults
+
+    def now(self) -> datetime:
+        """Return what the venue takes for the time."""
+        return self._wall.now() + self._faults.skew()
+
+    def monotonic(self) -> float:
+        """Return the true monotonic seconds."""
+        return self._wall.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait truly."""
+        await self._wall.sleep(seconds)

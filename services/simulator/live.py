@@ -19,6 +19,14 @@ class Gap(Exception):
     """A book missed a change: only a new snapshot mends it."""
 
 
+def amount(text: str) -> Decimal:
+    """Return a price or a quantity; raises ValueError or ArithmeticError when it is none."""
+    value = Decimal(text)
+    if not value.is_finite() or value < 0:
+        raise ValueError(f"{text!r} is neither a price nor a quantity")
+    return value
+
+
 @dataclass(slots=True)
 class LiveBook:
     """One book as the venue's snapshots and changes leave it; ``update`` numbers them."""
@@ -30,13 +38,14 @@ class LiveBook:
     def apply(self, data: Mapping[str, Any], *, whole: bool) -> None:
         """Take a snapshot or a change in; raises Gap when one before it was missed."""
         number = int(data["u"])
+        if not whole and number != 1 and number != self.update + 1:
+            raise Gap(f"{data['s']}: {number} after {self.update}")
+        changes = [[(amount(p), amount(q)) for p, q in data[side]] for side in ("b", "a")]
         if whole or number == 1:
             self.bids, self.asks = {}, {}
-        elif number != self.update + 1:
-            raise Gap(f"{data['s']}: {number} after {self.update}")
         self.update = number
-        for side, lines in ((self.bids, data["b"]), (self.asks, data["a"])):
-            for price, qty in ((Decimal(p), Decimal(q)) for p, q in lines):
+        for side, lines in zip((self.bids, self.asks), changes, strict=True):
+            for price, qty in lines:
                 if qty:
                     side[price] = qty
                 else:
@@ -111,7 +120,7 @@ class LiveMarket:
         if kind == "orderbook.50":
             self._books[category, symbol].apply(data, whole=frame["type"] == "snapshot")
         elif kind == "tickers" and category == "spot":
-            self._symbols[symbol].spot = Decimal(data["lastPrice"])
+            self._symbols[symbol].spot = amount(data["lastPrice"])
         elif kind == "tickers":
             self._tick(symbol, data)
         else:
@@ -195,7 +204,7 @@ class LiveMarket:
         before, bar = live.next_ms, live.bar(self.now_ms)
         changed = {key: value for key, value in data.items() if isinstance(value, str) and value}
         for name in ("lastPrice", "markPrice", "indexPrice"):
-            Decimal(changed.get(name, "0"))
+            amount(changed.get(name, "0"))
         for name in ("nextFundingTime", "fundingIntervalHour"):
             int(changed.get(name, "0"))
         live.ticker.update(changed)

@@ -187,6 +187,8 @@ async def open_feed(url: str, symbols: Sequence[str] | None, wall: Clock) -> Asy
             market = await _market(rest, symbols)
         except httpx.HTTPError as error:
             raise Misconfigured(f"--live {url} cannot be reached: {error!r}.") from error
+        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+            raise Misconfigured(f"--live {url} answers what V5 does not: {error!r}.") from error
         yield Feed(market, rest, stream_url(base), wall)
 
 
@@ -205,20 +207,22 @@ async def _market(rest: Rest, symbols: Sequence[str] | None) -> LiveMarket:
         for row in await rest.instruments(category)
         if _trades(category, row)
     }
-    names = sorted({s for c, s in listed if c == "spot"} & {s for c, s in listed if c == "linear"})
+    tickers = {
+        category: {r["symbol"]: r for r in (await rest.get("tickers", category=category))["list"]}
+        for category in ("linear", "spot")
+    }
+    settling = {s for s, row in tickers["linear"].items() if int(row.get("nextFundingTime") or 0)}
+    names = sorted(s for c, s in listed if c == "linear" and ("spot", s) in listed)
+    names = [name for name in names if name in settling and name in tickers["spot"]]
     if symbols is not None:
         if gone := sorted(set(symbols) - set(names)):
-            raise Misconfigured(f"--live: {gone[0]} is not listed as spot and perpetual there.")
+            raise Misconfigured(f"--live: {gone[0]} does not trade as spot and perpetual there.")
         names = sorted(symbols)
     if not 0 < len(names) <= MOST_SYMBOLS:
         raise Misconfigured(
             f"--live: {len(names)} symbols are listed there; choose up to {MOST_SYMBOLS} of them "
             "with --symbols BTCUSDT,ETHUSDT."
         )
-    tickers = {
-        category: {r["symbol"]: r for r in (await rest.get("tickers", category=category))["list"]}
-        for category in ("linear", "spot")
-    }
     books: dict[Product, LiveBook] = {}
     now_ms = 0
     for category, name in ((c, n) for n in names for c in ("linear", "spot")):

@@ -17,7 +17,7 @@ from services.simulator.app import Door, build_app
 from services.simulator.auth import AddressLimits, Key
 from services.simulator.clock import FollowingClock, Time, VenueClock
 from services.simulator.desk import Desk
-from services.simulator.faults import Faults
+from services.simulator.faults import Faults, SkewedClock
 from services.simulator.faulty import FaultyDoor, concerns
 from services.simulator.listing import venue_rule
 from services.simulator.live_feed import open_feed
@@ -144,11 +144,12 @@ async def open_simulator(
         )
         key = Key(settings.api_key, settings.api_secret)
         faults = Faults(script, lambda: desk.now_ms, wall) if script.faults else None
-        hub = Hub(desk, key, wall, autostart=settings.autostart, faults=faults)
+        venue_wall = SkewedClock(wall, faults) if faults else wall
+        hub = Hub(desk, key, venue_wall, autostart=settings.autostart, faults=faults)
         desk.audience = hub
         await desk.open(state)
         draw = Random(SEED)  # noqa: S311 - which of many orders are cancelled, nothing secret
-        door = Door(desk, key, wall, metrics, AddressLimits(), draw.sample)
+        door = Door(desk, key, venue_wall, metrics, AddressLimits(), draw.sample)
         trade = TradeSocket(door, key, wall, faults)
         mishap = _mishap(desk, hub, trade)
         faulty = FaultyDoor(door, faults, wall, mishap) if faults else None

@@ -21,7 +21,7 @@ EVENT_KINDS: Final = frozenset(
 MOMENT_KINDS: Final = frozenset(
     {"restart", "disconnect", "maintenance", "key_revoked", "deleveraging"}
 )
-KINDS: Final = REQUEST_KINDS | EVENT_KINDS | MOMENT_KINDS | {"invisible"}
+KINDS: Final = REQUEST_KINDS | EVENT_KINDS | MOMENT_KINDS | {"invisible", "clock_skew"}
 FORMS: Final = ("html", "cut", "types", "empty")
 HAPPENINGS: Final = frozenset({"funding", "mark_spike", "delisting"})
 
@@ -114,7 +114,8 @@ def _fault(place: str, entry: Mapping[str, Any], start_ms: int) -> Fault:
             case ("quantity", _):
                 values[name] = _number(place, name, value, Decimal(0), Decimal(10**12))
             case ("seconds", _):
-                values[name] = float(_number(place, name, value, Decimal(0), Decimal(3600)))
+                least = Decimal(-3600 if entry.get("kind") == "clock_skew" else 0)
+                values[name] = float(_number(place, name, value, least, Decimal(3600)))
             case ("code" | "status" | "notice_seconds", int()) if not isinstance(value, bool):
                 values[name] = value
             case ("executes", bool()):

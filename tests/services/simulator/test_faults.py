@@ -250,6 +250,22 @@ async def test_maintenance_is_announced_refuses_everything_and_passes(tmp_path: 
         assert states == [[], ["scheduled"], ["ongoing"], ["completed"]]
 
 
+@pytest.mark.parametrize(("skew", "said"), [("-2", 10002), ("-0.5", 0), ("2", 0), ("5.5", 10002)])
+async def test_a_venue_whose_clock_is_wrong_judges_by_it(
+    tmp_path: Path, skew: str, said: int
+) -> None:
+    script = f"""
+        [[fault]]
+        kind = "clock_skew"
+        seconds = {skew}
+    """
+    # bybit-v5.md 2.3: server - window <= stamp < server + 1,000 ms, on the server's clock
+    async with driven(tmp_path, script) as venue:
+        assert code(await venue.order("a")) == said
+        told = int((await venue.get("market/time")).json()["result"]["timeNano"]) / 10**9
+        assert told - venue.clock.now().timestamp() == pytest.approx(float(skew), abs=0.05)
+
+
 async def test_the_trade_socket_goes_wrong_as_rest_does(tmp_path: Path) -> None:
     script = """
         [[fault]]
@@ -439,6 +455,7 @@ async def test_the_same_seed_is_the_same_log_to_the_byte(tmp_path: Path) -> None
             "[[fault]]\nkind = 'deleveraging'\nsymbol = 'NOUSDT'\nquantity = 1",
             "NOUSDT is not listed",
         ),
+        ("[[fault]]\nkind = 'lost_reply'\nseconds = -1", "no number from 0 to 3600"),
         ("seed = ", "correct the script"),
     ],
 )

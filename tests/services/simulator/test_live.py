@@ -49,6 +49,33 @@ def test_a_book_takes_snapshots_and_changes_and_says_when_one_is_missed() -> Non
     assert book.levels() == ([(D(6), D(1))], [])  # bybit-v5.md 10.2: u=1 is always a reset
 
 
+LINES = {"u": 2, "b": [["100", "1"]], "a": []}
+BOOK = "orderbook.50.BTCUSDT"
+
+
+@pytest.mark.parametrize(
+    ("topic", "data"),
+    [
+        (BOOK, {**LINES, "b": [["NaN", "1"]]}),
+        (BOOK, {**LINES, "b": [["1", "-1"]]}),
+        (BOOK, {**LINES, "a": [["1"]]}),
+        (BOOK, {**LINES, "a": None}),
+        (BOOK, {**LINES, "u": "x"}),
+        ("tickers.BTCUSDT", {"markPrice": "much"}),
+        ("tickers.BTCUSDT", {"markPrice": "Infinity"}),
+        ("tickers.BTCUSDT", {"nextFundingTime": "soon"}),
+    ],
+)
+def test_a_frame_that_is_none_leaves_everything_as_it_was(topic: str, data: dict[str, Any]) -> None:
+    made = market()
+    made.apply("linear", frame(BOOK, NOON_MS - 900, {**LINES, "u": 1}, "snapshot"))
+    before = made.bar("BTCUSDT", 0), made.books("linear", "BTCUSDT", made.bar("BTCUSDT", 0))
+    with pytest.raises((LookupError, TypeError, ValueError, ArithmeticError)):
+        made.apply("linear", frame(topic, NOON_MS - 900, data))
+    bar = made.bar("BTCUSDT", 0)
+    assert (bar, made.books("linear", "BTCUSDT", bar)) == before
+
+
 async def test_frames_that_nobody_has_taken_are_merged_into_one_move() -> None:
     made = market()
     for n in (1, 2, 3):
