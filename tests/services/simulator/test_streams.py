@@ -165,6 +165,7 @@ async def test_nothing_is_said_before_the_first_instant_then_snapshots_then_chan
     assert max(merged, key=Decimal) == later[1]["data"]["b"][0][0]
 
 
+@pytest.mark.fact("RELIABILITY 1.3: a level-1 book is said again after 3 s with the same u")
 async def test_who_subscribes_later_sees_what_was_published_last(simulator: Simulator) -> None:
     await told(simulator, "start")
     await asyncio.sleep(0.05)
@@ -272,3 +273,12 @@ async def test_a_topic_and_its_category_are_refused_together(
         await hear(socket)
         await say(socket, op="subscribe", args=[name, f"{name}.linear"])
         assert not (await hear(socket))["success"]
+
+
+@pytest.mark.fact("RELIABILITY 1.3: no wallet snapshot on subscribe; only changes are told")
+async def test_a_wallet_says_nothing_until_it_changes(simulator: Simulator) -> None:
+    async with private(simulator, "wallet") as socket, Client(simulator) as client:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(socket.recv(), 0.3)
+        await client.order("spot", "Buy", "0.1", "45000")
+        assert (await hear(socket))["topic"] == "wallet"

@@ -392,9 +392,7 @@ async def test_a_premium_bar_is_the_perpetual_over_the_index_less_one(tmp_path: 
     assert fields == 5
 
 
-@pytest.mark.fact(
-    "bybit-v5 5.5: set-limit-px-action chooses moving a price or refusing it"
-)
+@pytest.mark.fact("bybit-v5 5.5: set-limit-px-action chooses moving a price or refusing it")
 @pytest.mark.parametrize(("category", "refusal"), [("linear", 30208), ("spot", 170193)])
 async def test_a_price_beyond_the_band_is_moved_or_refused_over_the_wire(
     tmp_path: Path, category: str, refusal: int
