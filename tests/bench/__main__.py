@@ -14,6 +14,7 @@ from shared.bus.messages import QuoteUpdated, decode, encode
 from shared.domain.policy import CarryPolicy
 from shared.domain.portfolio import Portfolio
 from shared.domain.strategy import decide
+from tests.bench.frames import frames
 from tests.bench.load import load
 from tests.support.markets import market, snapshot
 
@@ -90,9 +91,9 @@ def main() -> None:
     table = Table(box=None)
     for title in ("what", "ours, ms", "yardstick, ms", "ratio", "yardstick"):
         table.add_column(title, justify="left" if title in ("what", "yardstick") else "right")
-    for what, ours, yardstick, name in (messages(), decisions()):
+    for what, ours, yardstick, name in (messages(), decisions(), frames()):
         ratio = ours / yardstick
-        table.add_row(what, f"{ours * 1e3:.1f}", f"{yardstick * 1e3:.1f}", f"{ratio:.2f}", name)
+        table.add_row(what, f"{ours * 1e3:.1f}", f"{yardstick * 1e3:.1f}", f"{ratio:.3f}", name)
     console = Console()
     console.print(table)
     console.print(load().sentence(), soft_wrap=True)
