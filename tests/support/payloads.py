@@ -33,6 +33,14 @@ from shared.exchange.bybit.parse import (
 from shared.exchange.bybit.rest import result_of
 
 FOLDER: Final = Path(__file__).parents[1] / "data" / "fixtures"
+BESIDE: Final = Path(__file__).parents[3] / "shared" / "fixtures"
+"""More of them, beside the repository: their licence keeps them out of it."""
+SETS: Final = {
+    index.parent.name: index.parent
+    for folder in (BESIDE, FOLDER)
+    for index in sorted(folder.glob("*/index.json"))
+}
+"""The folder of each set that is there; of two, our own."""
 SENT: Final = ("request", "subscribe")
 
 Reader = Callable[[Row], Any]
@@ -47,23 +55,28 @@ class Payload:
     sent: bool
 
     def read(self) -> Any:
-        return json.loads((FOLDER / self.name).read_text())
+        folder, _, file = self.name.partition("/")
+        return json.loads((SETS[folder] / file).read_text())
 
 
 def payloads() -> Iterator[Payload]:
-    """Yield every file of the folder, each named by its index."""
-    for index in sorted(FOLDER.glob("*/index.json")):
-        for entry in json.loads(index.read_text())["files"]:
+    """Yield every file of every set, each named by its index."""
+    for name, folder in SETS.items():
+        for entry in json.loads((folder / "index.json").read_text())["files"]:
             topic = entry.get("endpoint") or entry.get("topic") or ""
-            name = f"{index.parent.name}/{entry['file']}"
-            yield Payload(name, topic, entry.get("kind") in SENT)
+            yield Payload(f"{name}/{entry['file']}", topic, entry.get("kind") in SENT)
 
 
 @functools.cache
 def unread() -> Mapping[str, str]:
     """Return the payloads that no parser of ours is for, each with the reason."""
     groups = tomllib.loads((FOLDER / "unread.toml").read_text())
-    return {name: group["reason"] for group in groups.values() for name in group["files"]}
+    return {
+        name: group["reason"]
+        for group in groups.values()
+        for name in group["files"]
+        if name.partition("/")[0] in SETS
+    }
 
 
 def reader_of(payload: Payload) -> Reader | None:

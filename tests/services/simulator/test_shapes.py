@@ -37,15 +37,14 @@ READS = [
     (f"{DOCS}/spot-margin/tier-collateral-ratio", "spot-margin-trade/collateral", "currency=BTC"),
     (f"{DOCS}/order/execution", "execution/list", "category=linear"),
     (f"{DOCS}/order/open-order", "order/realtime", f"category=linear&{BTC}"),
-    ("bybit-nautilus/order/http_get_orders_history.json", "order/history", "category=linear"),
+    (f"{DOCS}/order/open-order", "order/history", "category=linear"),
     (f"{DOCS}/position/position", "position/list", f"category=linear&{BTC}"),
     (f"{DOCS}/user/apikey-info", "user/query-api", ""),
 ]  # fmt: skip
 
 
 def example(name: str) -> Any:
-    file = name if name.endswith(".json") else f"{name}.response.json"
-    return json.loads((EXAMPLES / file).read_text())
+    return json.loads((EXAMPLES / f"{name}.response.json").read_text())
 
 
 def lacking(theirs: Any, ours: Any, where: str = "") -> Iterator[str]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from shared.domain.errors import Malformed
 from shared.exchange.bybit.frames import as_frame, decoded
-from tests.support.payloads import FOLDER, Payload, payloads, reader_of, unread
+from tests.support.payloads import BESIDE, SETS, Payload, payloads, reader_of, unread
 
 ALL = list(payloads())
 READ = [p for p in ALL if not p.sent and p.name not in unread()]
@@ -55,12 +55,19 @@ def read(payload: Payload, body: Any) -> Any:
 
 def test_every_file_is_in_its_index_and_every_unread_one_exists() -> None:
     files = {
-        path.relative_to(FOLDER).as_posix()
-        for path in FOLDER.glob("*/**/*.json")
+        f"{name}/{path.relative_to(folder).as_posix()}"
+        for name, folder in SETS.items()
+        for path in folder.glob("**/*.json")
         if path.name != "index.json"
     }
     assert files == {payload.name for payload in ALL}
     assert set(unread()) <= {payload.name for payload in ALL if not payload.sent}
+
+
+def test_the_payloads_beside_the_repository_are_read_too() -> None:
+    if not BESIDE.is_dir():
+        pytest.skip(f"{BESIDE} is not there: only the venue's own examples are read")
+    assert {"bybit-docs", "bybit-nautilus"} <= set(SETS)
 
 
 @pytest.mark.parametrize("payload", READ, ids=name_of)
