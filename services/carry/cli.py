@@ -95,6 +95,9 @@ def simulator(
     rate: Annotated[
         int, typer.Option(min=1, max=100, help="Moves of a synthetic symbol per second.")
     ] = 1,
+    accept_ms: Annotated[
+        int, typer.Option(min=0, max=1000, help="Match an order so long after its answer.")
+    ] = 5,
     state: Annotated[
         Path | None, typer.Option(help="Keep the books here, and go on with them.")
     ] = None,
@@ -123,6 +126,7 @@ def simulator(
                 "symbols": tuple(symbols.split(",")) if symbols else None,
                 "start": start.replace(tzinfo=UTC) if start else None,
                 "seed": seed,
+                "accept_ms": accept_ms,
                 "moves_per_second": rate,
             },
             state,

@@ -38,6 +38,9 @@ class Time(Protocol):
     async def wait_for(self, event_ms: int) -> None:
         """Return when the event is due."""
 
+    async def pause(self, seconds: float) -> None:
+        """Return after so many seconds of the wall clock."""
+
 
 class FollowingClock:
     """Venue time of a live source: the newest stamp it sent, and no guess in between."""
@@ -47,6 +50,10 @@ class FollowingClock:
         self.running = False
         self._now_ms = start_ms
         self._wall = wall
+
+    async def pause(self, seconds: float) -> None:
+        """Return after so many seconds of the wall clock."""
+        await self._wall.sleep(seconds)
 
     def wall_ms(self) -> int:
         """Return wall time, in milliseconds since 1970."""
@@ -90,6 +97,10 @@ class VenueClock:
         self._since_ms = start_ms
         self._since = wall.monotonic()
         self._ceiling_ms: int | None = None
+
+    async def pause(self, seconds: float) -> None:
+        """Return after so many seconds of the wall clock."""
+        await self._wall.sleep(seconds)
 
     def wall_ms(self) -> int:
         """Return wall time, in milliseconds since 1970."""

@@ -19,7 +19,7 @@ from shared.venue.admission import Delisting
 from shared.venue.books import Levels
 from shared.venue.enforcement import deliver, enforce_margin
 from shared.venue.exchange import Exchange
-from shared.venue.records import Event, Order
+from shared.venue.records import Event, Order, OrderRequest
 from shared.venue.state import encode
 
 log = structlog.get_logger()
@@ -71,6 +71,8 @@ class Desk:
         self.forgotten = 0
         self.audience: Audience | None = None
         self._resumes = False
+        self.accept_seconds = 0.0
+        self._matching: set[asyncio.Task[None]] = set()
         self._broken = asyncio.Event()
         self._store = store
         self._start_ms = start_ms
@@ -94,6 +96,8 @@ class Desk:
         standing = self._stand(first if moved is None else moved, marks=state is None)
         if moved is not None:
             self._publish(moved, standing)
+        for order_id in list(self.exchange.waiting):
+            self.exchange.match(order_id)
         await self._commit()
 
     @property
@@ -131,6 +135,23 @@ class Desk:
             enforce_margin(self.exchange)
             await self._commit()
             return result
+
+    async def submit(self, request: OrderRequest) -> Order:
+        """Return an order once its acceptance is committed; it is matched ``accept_seconds`` later.
+
+        What was accepted when the process dies is matched at the next start. Raises: Refused.
+        """
+        if not self.accept_seconds:
+            return await self.act(lambda exchange: exchange.place(request))
+        order = await self.act(lambda exchange: exchange.accept(request))
+        matching = asyncio.create_task(self._match_later(order.order_id))
+        self._matching.add(matching)
+        matching.add_done_callback(self._matching.discard)
+        return order
+
+    async def _match_later(self, order_id: str) -> None:
+        await self.clock.pause(self.accept_seconds)
+        await self.act(lambda exchange: exchange.match(order_id))
 
     async def run(self) -> None:
         """Follow the timetable to its end, then freeze."""
@@ -259,11 +280,12 @@ class Desk:
 
     def _changed(self, events: Iterable[Event]) -> list[Row]:
         rows: list[Row] = []
-        for event in events:
-            if isinstance(event.data, Order):
-                place = self._places.setdefault(event.data.order_id, len(self._places))
-                wall = self._walls[event.data.order_id] = self.clock.wall_ms()
-                rows.append(("orders", place, {**encode(event.data), "wall_ms": wall}))
+        unsaved = [name for name in self.exchange.waiting if name not in self._places]
+        accepted = [self.exchange.order(order_id) for order_id in unsaved]
+        for order in [*accepted, *(e.data for e in events if isinstance(e.data, Order))]:
+            place = self._places.setdefault(order.order_id, len(self._places))
+            wall = self._walls[order.order_id] = self.clock.wall_ms()
+            rows.append(("orders", place, {**encode(order), "wall_ms": wall}))
         for execution in self.exchange.executions[self._saved["executions"] :]:
             rows.append(("executions", self._saved["executions"], encode(execution)))
             self._saved["executions"] += 1

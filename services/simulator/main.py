@@ -142,6 +142,7 @@ async def open_simulator(
             start_ms=start_ms,
             metrics=metrics,
         )
+        desk.accept_seconds = settings.accept_ms / 1000
         key = Key(settings.api_key, settings.api_secret)
         faults = Faults(script, lambda: desk.now_ms, wall) if script.faults else None
         venue_wall = SkewedClock(wall, faults) if faults else wall

@@ -14,7 +14,8 @@ class SimulatorSettings:
     Prices come from ``live`` (base address of a venue), ``synthetic`` (so many symbols made of
     ``seed``, each moving ``moves_per_second`` of wall time), or ``history`` (None: the sample).
     ``symbols`` None means all there are, ``start`` None the first instant that all of them have.
-    ``faults`` is a script as docs/simulator.md describes it.
+    ``faults`` is a script as docs/simulator.md describes it. An order is matched ``accept_ms`` of
+    wall time after it was accepted.
 
     ``deposits`` open the account when ``database`` is new; an existing file goes on where it
     ended, and None keeps nothing. ``admin_token`` admits callers of /sim/* that are not on this
@@ -33,6 +34,7 @@ class SimulatorSettings:
     synthetic: int | None = None
     seed: int = 0
     moves_per_second: int = 1
+    accept_ms: int = 0
     faults: Path | None = None
     symbols: tuple[str, ...] | None = None
     deposits: Mapping[str, Decimal] = field(default_factory=lambda: {"USDT": Decimal(100_000)})

@@ -35,9 +35,9 @@ class TradingApi:
         return self._desk.now_ms
 
     async def create(self, query: Query) -> Row:
-        """Accept an order once it is matched and committed."""
+        """Accept an order; what becomes of it is told on the private stream."""
         request = order_request(query)
-        order = await self._desk.act(lambda exchange: exchange.place(request))
+        order = await self._desk.submit(request)
         return _ids(order)
 
     async def amend(self, query: Query) -> Row:

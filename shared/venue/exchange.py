@@ -27,7 +27,7 @@ from shared.venue.matching import (
     order_fills,
     settled_order,
 )
-from shared.venue.orders import OrderList
+from shared.venue.orders import OrderList, new_order
 from shared.venue.records import (
     Event,
     Execution,
@@ -71,6 +71,7 @@ class Exchange:
         self.adjusts_price: dict[str, bool] = {"spot": False, "linear": True}
         self.collateral = Collateral(collateral or {})
         self.delistings: dict[str, Delisting] = {}
+        self.waiting: dict[str, None] = {}
         self._books = {key: Book() for key in self.rules}
         self._account = Account()
         self._orders = OrderList()
@@ -118,7 +119,8 @@ class Exchange:
         rule = self._rule(category, symbol)
         self._books[category, symbol].reset(bids, asks)
         for order in self.open_orders:
-            if (order.category, order.symbol) == (category, symbol):
+            here = (order.category, order.symbol) == (category, symbol)
+            if here and order.order_id not in self.waiting:
                 self._match(order, rule, maker=True)
 
     def book(self, category: str, symbol: str) -> tuple[Levels, Levels]:
@@ -138,8 +140,26 @@ class Exchange:
 
         A post-only order that would trade is accepted and then cancelled, as on the venue.
         """
-        rule, request, limit = self._admitted(request)
-        return self._match(self._accept(request, limit), rule, maker=False)
+        return self.match(self.accept(request).order_id)
+
+    @exact
+    def accept(self, request: OrderRequest) -> Order:
+        """Take an order without matching it: all that an acknowledgement says; raises Refused."""
+        _, request, limit = self._admitted(request)
+        order = new_order(request, limit, self._account.next_id(1), self.now_ms)
+        self._orders.store(order)
+        self.waiting[order.order_id] = None
+        return order
+
+    @exact
+    def match(self, order_id: str) -> Order:
+        """Match an accepted order, once, unless it was cancelled meanwhile; return it as it is."""
+        order = self._orders.get(order_id)
+        if order_id in self.waiting:
+            del self.waiting[order_id]
+            if order.is_open:
+                return self._match(order, self._rule(order.category, order.symbol), maker=False)
+        return order
 
     @exact
     def check(self, request: OrderRequest) -> Rule:
@@ -162,6 +182,10 @@ class Exchange:
         check_notional(rule, request, (request.price and limit) or self._best(rule, request.side))
         self._check_funds(rule, request, limit)
         return rule, request, limit
+
+    def order(self, order_id: str) -> Order:
+        """Return an order that was accepted."""
+        return self._orders.get(order_id)
 
     def find(self, category: str, *, order_id: str = "", link_id: str = "") -> Order | None:
         """Return an order by its id, or else by the client's id."""
@@ -265,6 +289,7 @@ class Exchange:
             "indexes": {symbol: str(price) for symbol, price in self.indexes.items()},
             "adjusts_price": dict(self.adjusts_price),
             "collateral_off": sorted(self.collateral.off),
+            "waiting": list(self.waiting),
             "delistings": {name: astuple(d) for name, d in self.delistings.items()},
             **account_state(self._account),
         }
@@ -287,6 +312,7 @@ class Exchange:
         self.adjusts_price = dict(head["adjusts_price"])
         self.collateral.off = set(head.get("collateral_off", ()))
         self.delistings = {n: Delisting(*d) for n, d in head.get("delistings", {}).items()}
+        self.waiting = dict.fromkeys(head.get("waiting", ()))
         self._account = restored_account(head, state["executions"], state["log"])
         self._orders = OrderList()
         for row in state["orders"]:
@@ -387,27 +413,6 @@ class Exchange:
         fees = cost * max(ZERO, fee_rate(rule, is_maker=False))
         if initial_margin(value, leverage) + fees > available:
             raise insufficient(rule.category)
-
-    def _accept(self, request: OrderRequest, limit: Decimal | None) -> Order:
-        time_in_force = "IOC" if request.order_type == "Market" else request.time_in_force
-        order = Order(
-            order_id=self._account.next_id(1),
-            link_id=request.link_id,
-            category=request.category,
-            symbol=request.symbol,
-            side=request.side,
-            order_type=request.order_type,
-            time_in_force=time_in_force,
-            price=limit,
-            qty=request.qty,
-            reduce_only=request.reduce_only,
-            market_unit=request.market_unit,
-            status="New",
-            created_ms=self.now_ms,
-            updated_ms=self.now_ms,
-        )
-        self._orders.store(order)
-        return order
 
     def _match(self, order: Order, rule: Rule, *, maker: bool) -> Order:
         """Fill what the book allows, book the money, queue the messages, return the order."""

@@ -17,6 +17,7 @@ from services.simulator.auth import ADDRESS_REQUESTS, AddressLimits
 from services.simulator.main import Simulator
 from services.simulator.query import Query
 from services.simulator.trading import TradingApi
+from shared.runtime.clock import SystemClock
 from shared.venue.enforcement import deleverage, deliver
 from shared.venue.records import OrderRequest
 from tests.services.simulator.builders import (
@@ -81,6 +82,36 @@ async def test_an_acknowledgement_tells_nothing_of_the_outcome(tmp_path: Path) -
         empty = await client.order("linear", "Sell", "0.1", "99000", orderLinkId="two")
     assert [set(said["result"]) for said in (filled, empty)] == [{"orderId", "orderLinkId"}] * 2
     assert [said["retCode"] for said in (filled, empty)] == [0, 0]
+
+
+@pytest.mark.fact("bybit-v5 2.1, 16.3: an order is accepted first and matched later")
+async def test_an_order_is_new_until_it_is_matched(tmp_path: Path) -> None:
+    given = settings(tmp_path, accept_ms=100)
+    async with serving(given) as simulator, Client(simulator) as client:
+        for link_id in ("meant", "regretted"):
+            said = await client.order("linear", "Sell", "0.1", "36500", orderLinkId=link_id)
+            assert said["retCode"] == 0
+        assert {o.status for o in simulator.desk.exchange.orders} == {"New"}
+        body = {"category": "linear", "symbol": "BTCUSDT", "orderLinkId": "regretted"}
+        assert (await client.post("order/cancel", body))["retCode"] == 0
+        async with asyncio.timeout(5):
+            while simulator.desk.exchange.waiting:  # noqa: ASYNC110 - the venue tells no test
+                await asyncio.sleep(0.02)
+        statuses = {o.link_id: o.status for o in simulator.desk.exchange.orders}
+        assert statuses == {"meant": "Filled", "regretted": "Cancelled"}
+        assert len(simulator.desk.exchange.executions) == 1
+
+
+async def test_what_was_accepted_before_a_crash_is_matched_after_it(tmp_path: Path) -> None:
+    given = settings(tmp_path, accept_ms=60_000)
+    async with wired(given, SystemClock()) as simulator:
+        order = await simulator.desk.submit(far_ioc("ours", price="38000"))
+        assert order.status == "New"
+        assert simulator.desk.exchange.executions == []
+    async with wired(given, SystemClock()) as simulator:
+        (again,) = simulator.desk.exchange.orders
+        assert (again.order_id, again.status) == (order.order_id, "Filled")
+        assert not simulator.desk.exchange.waiting
 
 
 @pytest.mark.fact("bybit-v5 5.1: a batch answers 0 and tells each item's code in retExtInfo")
