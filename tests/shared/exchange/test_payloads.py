@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,10 +14,15 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from shared.domain.errors import Malformed
+from shared.domain.instrument import Category
+from shared.exchange.bybit.board import QuoteBoard
 from shared.exchange.bybit.frames import as_frame, decoded
+from shared.exchange.bybit.parse import parse_private
+from shared.exchange.bybit.rest import result_of
 from tests.support.payloads import BESIDE, SETS, Payload, payloads, reader_of, unread
 
 ALL = list(payloads())
+UNREAD = [p for p in ALL if not p.sent and p.name in unread()]
 READ = [p for p in ALL if not p.sent and p.name not in unread()]
 
 REFUSED = {
@@ -194,3 +199,24 @@ def test_bytes_and_what_another_library_decoded_are_read_alike(case: tuple[Paylo
     assume(not any(isinstance(held, float) for held in walk(body)))
     payload = json.dumps(body).encode()
     assert decoded(payload) == as_frame(json.loads(payload))
+
+
+@pytest.mark.parametrize("payload", UNREAD, ids=name_of)
+def test_what_no_parser_is_for_still_meets_a_typed_answer_at_the_door(payload: Payload) -> None:
+    """Envelope, public board and private stream take anything: values, or ``Malformed``."""
+    body = payload.read()
+    doors: list[Callable[[], Any]] = [lambda: list(parse_private(body)), lambda: watched(body)]
+    if payload.topic.startswith("/"):
+        doors = [lambda: result_of(body, Malformed)]
+    for door in doors:
+        try:
+            value = door()
+        except Malformed:
+            continue
+        assert isinstance(value, dict | list)
+
+
+def watched(message: Any) -> list[Any]:
+    board = QuoteBoard()
+    board.apply(Category.LINEAR, as_frame(message))
+    return board.take()
