@@ -15,7 +15,8 @@ Row = dict[str, Any]
 Lines = list[list[str]]
 
 UNRECORDED: Final = "0"
-KINDS: Final = ("tickers", "orderbook.1", "orderbook.50")
+DEPTHS: Final = ("orderbook.50", "orderbook.200", "orderbook.1000")  # all hold every level
+KINDS: Final = ("tickers", "orderbook.1", *DEPTHS)
 SEQ_PER_MS: Final = 1000  # room for the messages of one millisecond
 
 
@@ -93,7 +94,7 @@ class Publication:
             changed = {k: v for k, v in self.last.ticker.items() if old.get(k) != v}
             data = {"symbol": self.symbol, **changed}
             return self._message("delta", data, cs=self.last.seq)
-        if not self.topic.startswith("orderbook.50."):
+        if self.topic.startswith(("tickers", "orderbook.1.")):
             return self.whole()
         pairs = zip(self.before.lines, self.last.lines, strict=True)
         return self._book("delta", *(_changes(old, new) for old, new in pairs))

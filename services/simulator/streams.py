@@ -13,7 +13,7 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from services.simulator.auth import Key
-from services.simulator.board import Publication
+from services.simulator.board import KINDS, Publication
 from services.simulator.desk import Desk
 from services.simulator.faults import Faults
 from services.simulator.wire import (
@@ -36,7 +36,7 @@ OUTBOX_MAX: Final = 10_000
 SPOT_ARGS_MAX: Final = 10
 PRIVATE: Final = "private"
 CHANNELS: Final = ("linear", "spot", PRIVATE)
-PUBLIC_KINDS: Final = ("tickers", "orderbook.1", "orderbook.50", "publicTrade", "allLiquidation")
+PUBLIC_KINDS: Final = (*KINDS, "publicTrade", "allLiquidation")
 PRIVATE_TOPICS: Final = {
     "order": ("spot", "linear"),
     "execution": ("spot", "linear"),

@@ -137,7 +137,8 @@ async def test_unknown_topics_and_garbage_are_refused_without_ending_the_connect
 async def test_nothing_is_said_before_the_first_instant_then_snapshots_then_changes(
     simulator: Simulator,
 ) -> None:
-    topics = ["tickers.BTCUSDT", "orderbook.1.BTCUSDT", "orderbook.50.BTCUSDT"]
+    kinds = ("tickers", "orderbook.1", "orderbook.50", "orderbook.200", "orderbook.1000")
+    topics = [f"{kind}.BTCUSDT" for kind in kinds]
     async with opened(simulator, "public/linear") as socket:
         await say(socket, op="subscribe", args=topics)
         assert (await hear(socket))["op"] == "subscribe"
@@ -145,8 +146,8 @@ async def test_nothing_is_said_before_the_first_instant_then_snapshots_then_chan
         first = [await hear(socket) for _ in topics]
         later = [await hear(socket) for _ in topics]
     assert [m["topic"] for m in first] == [m["topic"] for m in later] == topics
-    assert [m["type"] for m in first] == ["snapshot"] * 3
-    assert [m["type"] for m in later] == ["delta", "snapshot", "delta"]
+    assert [m["type"] for m in first] == ["snapshot"] * 5
+    assert [m["type"] for m in later] == ["delta", "snapshot", "delta", "delta", "delta"]
     assert {m["ts"] for m in first} == {START_MS + 60_000}
     assert {m["ts"] for m in later} == {START_MS + HOUR_MS + 60_000}
     whole, change = first[0]["data"], later[0]["data"]
