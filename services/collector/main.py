@@ -20,6 +20,7 @@ from shared.bus.streams import MARKET_FUNDING, MARKET_INSTRUMENTS
 from shared.config.settings import Settings
 from shared.exchange.bybit.endpoints import market_endpoints
 from shared.exchange.bybit.feed import BybitFeed
+from shared.exchange.clients import feed_of
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.service import run_until_stopped
 from shared.store.heartbeat import beat
@@ -74,7 +75,7 @@ async def open_feed(settings: Settings, clock: Clock) -> AsyncIterator[BybitFeed
     """Open the public side of the venue for the time of a block; raises Misconfigured."""
     exchange = settings.exchange
     endpoints = market_endpoints(settings.venue, exchange.rest_url, exchange.ws_url)
-    feed = BybitFeed(endpoints, clock=clock, draw=random.random)
+    feed = feed_of(exchange.client, endpoints, clock=clock, draw=random.random)
     try:
         yield feed
     finally:

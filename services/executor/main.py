@@ -29,6 +29,7 @@ from shared.domain.instrument import Pair
 from shared.exchange.bybit.endpoints import trading_endpoints
 from shared.exchange.bybit.gateway import BybitGateway
 from shared.exchange.bybit.rest import Credentials
+from shared.exchange.clients import gateway_of
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.service import run_until_stopped
 from shared.store.funding import read_recent_settlements
@@ -118,7 +119,8 @@ async def run(settings: Settings, *, safe_mode: bool = False) -> None:
 async def open_gateway(settings: Settings, clock: Clock) -> AsyncIterator[BybitGateway]:
     """Open the trading side of the venue for the time of a block; raises Misconfigured."""
     exchange = settings.exchange
-    gateway = BybitGateway(
+    gateway = gateway_of(
+        exchange.client,
         trading_endpoints(settings.venue, exchange.rest_url, exchange.ws_url),
         Credentials(exchange.api_key, exchange.api_secret),
         venue=settings.venue,

@@ -67,6 +67,7 @@ class Keys(BaseSettings):
 
     venue_rest_url: str = ""
     venue_ws_url: str = ""
+    venue_client: Literal["bybit", "ccxt"] = "bybit"
     api_key: SecretStr = SecretStr("")
     api_secret: SecretStr = SecretStr("")
 

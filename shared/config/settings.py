@@ -37,10 +37,14 @@ class RedisSettings:
 
 @dataclass(frozen=True, slots=True)
 class VenueSettings:
-    """Base addresses of the exchange or the simulator, and the trading key; empty: none."""
+    """Base addresses of the exchange or the simulator, and the trading key; empty: none.
+
+    ``client`` is the library that speaks to it.
+    """
 
     rest_url: str
     ws_url: str
+    client: str
     api_key: str = field(repr=False)
     api_secret: str = field(repr=False)
 
@@ -118,6 +122,7 @@ def load_settings(service: str, environ: Mapping[str, str] | None = None) -> Set
         exchange=VenueSettings(
             keys.venue_rest_url,
             keys.venue_ws_url,
+            keys.venue_client,
             keys.secret("api_key"),
             keys.secret("api_secret"),
         ),
