@@ -30,6 +30,7 @@ async def test_without_a_script_nothing_is_asked_and_nothing_changes(tmp_path: P
         assert code(await venue.order("a")) == 0
 
 
+@pytest.mark.fact("RELIABILITY 1.3: a time-out says nothing of what happened")
 async def test_a_lost_request_never_reaches_the_venue_and_a_lost_reply_has(tmp_path: Path) -> None:
     script = """
         [[fault]]
@@ -52,6 +53,7 @@ async def test_a_lost_request_never_reaches_the_venue_and_a_lost_reply_has(tmp_p
         assert code(await venue.order("a")) == 170141
 
 
+@pytest.mark.fact("RELIABILITY 1.3: the receive window is a fence on the venue's side")
 async def test_a_late_request_is_judged_by_the_wall_clock_when_it_arrives(tmp_path: Path) -> None:
     script = """
         [[fault]]
@@ -66,6 +68,7 @@ async def test_a_late_request_is_judged_by_the_wall_clock_when_it_arrives(tmp_pa
         assert executions(venue) == 0
 
 
+@pytest.mark.fact("RELIABILITY 1.3: 10016, 10000, 170007, 170146 leave the order unknown")
 async def test_a_code_comes_on_the_sends_that_are_named_and_may_hide_an_order(
     tmp_path: Path,
 ) -> None:
@@ -110,6 +113,7 @@ async def test_a_malformed_answer_is_still_http_200(tmp_path: Path, form: str) -
                 answer.json()
 
 
+@pytest.mark.fact("RELIABILITY 1.3: realtime, history and executions may lag, each by itself")
 async def test_an_order_stays_invisible_to_the_reads_that_lag(tmp_path: Path) -> None:
     script = """
         [[fault]]
@@ -133,6 +137,7 @@ async def test_an_order_stays_invisible_to_the_reads_that_lag(tmp_path: Path) ->
             assert len((await venue.get(path, query)).json()["result"]["list"]) == 1
 
 
+@pytest.mark.fact("RELIABILITY 1.3: a message may come twice, late or out of order")
 async def test_events_are_dropped_doubled_swapped_and_delayed(tmp_path: Path) -> None:
     script = """
         [[fault]]
@@ -181,6 +186,7 @@ async def test_a_silent_socket_still_answers_pings(tmp_path: Path) -> None:
         assert len(socket.topics()) > heard
 
 
+@pytest.mark.fact("RELIABILITY 1.3: a restart is not announced; books count from u = 1")
 async def test_a_restart_forgets_closed_orders_and_closes_every_socket(tmp_path: Path) -> None:
     script = """
         [[fault]]
@@ -212,6 +218,7 @@ async def test_a_restart_forgets_closed_orders_and_closes_every_socket(tmp_path:
         assert books[0]["data"]["u"] <= 3
 
 
+@pytest.mark.fact("bybit-v5 13: a key that is no more answers 10003")
 async def test_a_revoked_key_closes_private_sockets_and_leaves_the_public_alone(
     tmp_path: Path,
 ) -> None:
@@ -230,6 +237,7 @@ async def test_a_revoked_key_closes_private_sockets_and_leaves_the_public_alone(
         assert (await venue.socket("/v5/private", "order")).closed == 1013
 
 
+@pytest.mark.fact("bybit-v5 11.4: maintenance is announced by system/status")
 async def test_maintenance_is_announced_refuses_everything_and_passes(tmp_path: Path) -> None:
     script = """
         [[fault]]

@@ -88,6 +88,7 @@ def test_there_is_history_before_the_start_at_the_announced_interval() -> None:
     assert [b.at_ms for b in bars] == [START_MS - 2 * HOUR_MS, START_MS - HOUR_MS, START_MS]
 
 
+@pytest.mark.fact("bybit-v5 4.3: a settlement at the bound makes the interval one hour")
 def test_funding_at_the_cap_settles_hourly_until_it_is_over_and_not_on_bitcoin() -> None:
     span = START_MS + 1, START_MS + 11 * HOUR_MS
     made = market(
