@@ -13,7 +13,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Final
 
-from services.backtest.products import pairs, venue_rule
+from services.backtest.products import pairs
 from shared.domain.errors import InvariantViolation, Misconfigured
 from shared.domain.events import PairSettled, TargetSet
 from shared.domain.execution import Finish, Outcome, PlanProgress, Send, advance, first_leg
@@ -30,7 +30,7 @@ from shared.domain.risk import Exposure, Refused, RiskLimits, review
 from shared.domain.strategy import Verdict, decide
 from shared.domain.view import MarketView, PerpPrices
 from shared.history.records import HOUR_MS, Bar, History, MalformedHistory, Settlement
-from shared.history.rules import ProductRules
+from shared.history.rules import ProductRules, venue_rule
 from shared.venue.books import book_around
 from shared.venue.enforcement import settled_equity
 from shared.venue.exchange import Exchange

@@ -4,27 +4,6 @@ from collections.abc import Iterable
 
 from shared.domain.instrument import Category, Instrument, Pair
 from shared.history.rules import ProductRules
-from shared.venue.rules import Rule
-
-
-def venue_rule(product: ProductRules) -> Rule:
-    """Return the venue's rule of one recorded product."""
-    return Rule(
-        category=product.category,
-        symbol=product.symbol,
-        base=product.base,
-        quote=product.quote,
-        tick=product.tick,
-        step=product.step,
-        min_qty=product.min_qty,
-        max_qty=product.max_qty,
-        min_notional=product.min_notional,
-        taker_fee=product.taker_fee,
-        maker_fee=product.maker_fee,
-        max_leverage=product.max_leverage,
-        maintenance_rate=product.maintenance_rate,
-        price_band=product.price_band,
-    )
 
 
 def instrument(product: ProductRules) -> Instrument:

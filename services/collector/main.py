@@ -14,7 +14,7 @@ from services.collector.instruments import InstrumentRecorder
 from services.collector.meters import Meters
 from shared.bus.outbox import Relay
 from shared.bus.quotes import QuotePublisher
-from shared.bus.redis import UNAVAILABLE as REDIS_UNAVAILABLE
+from shared.bus.reach import unreachable
 from shared.bus.redis import open_redis
 from shared.bus.streams import MARKET_FUNDING, MARKET_INSTRUMENTS
 from shared.config.settings import Settings
@@ -104,16 +104,7 @@ class Probe:
     async def missing(self) -> Sequence[str]:
         """Return why it is not ready, one sentence each."""
         reasons = self._reasons()
-        try:
-            async with self._pool.acquire() as connection:
-                await connection.fetchval("SELECT 1")
-        except STORE_UNAVAILABLE as error:
-            reasons.append(f"the store does not answer: {type(error).__name__}")
-        try:
-            await self._redis.ping()
-        except REDIS_UNAVAILABLE as error:
-            reasons.append(f"the bus does not answer: {type(error).__name__}")
-        return reasons
+        return [*reasons, *await unreachable(self._pool, self._redis)]
 
     def _reasons(self) -> list[str]:
         reasons = self._collector.missing()

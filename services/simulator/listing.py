@@ -6,31 +6,10 @@ from typing import Any, Final
 from services.simulator.market import Source
 from shared.history.rules import ProductRules
 from shared.venue.amounts import plain
-from shared.venue.rules import Rule
 
 Row = dict[str, Any]
 
 HIGHEST_PRICE: Final = "199999.98"
-
-
-def venue_rule(product: ProductRules) -> Rule:
-    """Return the venue's rule of one recorded product."""
-    return Rule(
-        category=product.category,
-        symbol=product.symbol,
-        base=product.base,
-        quote=product.quote,
-        tick=product.tick,
-        step=product.step,
-        min_qty=product.min_qty,
-        max_qty=product.max_qty,
-        min_notional=product.min_notional,
-        taker_fee=product.taker_fee,
-        maker_fee=product.maker_fee,
-        max_leverage=product.max_leverage,
-        maintenance_rate=product.maintenance_rate,
-        price_band=product.price_band,
-    )
 
 
 def instrument_row(market: Source, category: str, symbol: str, now_ms: int) -> Row:

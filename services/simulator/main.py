@@ -19,7 +19,6 @@ from services.simulator.clock import FollowingClock, Time, VenueClock
 from services.simulator.desk import Desk
 from services.simulator.faults import Faults, SkewedClock
 from services.simulator.faulty import FaultyDoor, concerns
-from services.simulator.listing import venue_rule
 from services.simulator.live_feed import open_feed
 from services.simulator.market import Market, Source
 from services.simulator.script import Fault, Script, read_script
@@ -32,7 +31,7 @@ from shared.config.settings import Settings
 from shared.domain.errors import Misconfigured
 from shared.history.files import read_history
 from shared.history.records import History, MalformedHistory
-from shared.history.rules import SAMPLE_RULES, read_rules, sample_rules
+from shared.history.rules import SAMPLE_RULES, read_rules, sample_rules, venue_rule
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.service import Loop, run_until_stopped
 from shared.telemetry.logging import configure_logging

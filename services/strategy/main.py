@@ -13,7 +13,7 @@ from shared.bus.consumer import Consumer
 from shared.bus.messages import FundingSettled, Message, PlanFinished
 from shared.bus.outbox import Relay
 from shared.bus.quotes import QuoteReader
-from shared.bus.redis import UNAVAILABLE as REDIS_UNAVAILABLE
+from shared.bus.reach import unreachable
 from shared.bus.redis import open_redis
 from shared.bus.streams import EXECUTION_EVENTS, MARKET_FUNDING, STRATEGY_INTENTS
 from shared.config.settings import Settings
@@ -120,16 +120,7 @@ class Probe:
     async def missing(self) -> Sequence[str]:
         """Return why it is not ready, one sentence each."""
         reasons = [] if self.engine is not None else ["the pairs are not known yet"]
-        try:
-            async with self._pool.acquire() as connection:
-                await connection.fetchval("SELECT 1")
-        except STORE_UNAVAILABLE as error:
-            reasons.append(f"the store does not answer: {type(error).__name__}")
-        try:
-            await self._redis.ping()
-        except REDIS_UNAVAILABLE as error:
-            reasons.append(f"the bus does not answer: {type(error).__name__}")
-        return reasons
+        return [*reasons, *await unreachable(self._pool, self._redis)]
 
     async def beat(self) -> None:
         """Store a heartbeat each second; a store that is away is waited for."""

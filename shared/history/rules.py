@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from shared.history.records import MalformedHistory
+from shared.venue.rules import Rule
 
 SAMPLE_RULES: Final = Path(__file__).parent / "sample" / "instruments.toml"
 CATEGORIES: Final = ("linear", "spot")
@@ -68,6 +69,26 @@ def read_rules(path: Path) -> tuple[ProductRules, ...]:
     if not products:
         raise MalformedHistory(f"{path}: states no product; add one")
     return tuple(products)
+
+
+def venue_rule(product: ProductRules) -> Rule:
+    """Return the venue's rule of one recorded product."""
+    return Rule(
+        category=product.category,
+        symbol=product.symbol,
+        base=product.base,
+        quote=product.quote,
+        tick=product.tick,
+        step=product.step,
+        min_qty=product.min_qty,
+        max_qty=product.max_qty,
+        min_notional=product.min_notional,
+        taker_fee=product.taker_fee,
+        maker_fee=product.maker_fee,
+        max_leverage=product.max_leverage,
+        maintenance_rate=product.maintenance_rate,
+        price_band=product.price_band,
+    )
 
 
 def _product(place: str, category: str, symbol: str, fields: Mapping[str, Any]) -> ProductRules:

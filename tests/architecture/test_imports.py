@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 SHARED = {
     "domain": {"shared.domain"},
     "venue": {"shared.venue"},
-    "history": {"shared.history", "shared.domain", "pyarrow", "pandas", "numpy"},
+    "history": {"shared.history", "shared.domain", "shared.venue", "pyarrow", "pandas", "numpy"},
     "analytics": {"shared.analytics", "shared.domain", "numpy", "pandas", "scipy"},
     "telemetry": {"shared.telemetry", "structlog", "prometheus_client"},
     "config": {"shared.config", "shared.domain", "pydantic", "pydantic_settings"},
