@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 from shared.domain.money import mean
+
+ROLLOVER: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +79,12 @@ def newest_passed(
 
     ``announced`` is what it named before. Where that is not known, or several have passed unseen,
     the newest lies one ``interval`` back; what lies ahead of ``now`` has not passed: it was put
-    off. All in venue time; None when nothing tells.
+    off. A ticker may roll over a moment before its instant: to lose that settlement would be worse
+    than to wait for one put off in its last minute. All in venue time; None when nothing tells.
     """
     by_interval = None if interval is None else following - interval
-    return max((at for at in (announced, by_interval) if at and at <= now), default=None)
+    latest = now + ROLLOVER
+    return max((at for at in (announced, by_interval) if at and at <= latest), default=None)
 
 
 def _hours(interval: timedelta) -> Decimal:

@@ -123,3 +123,12 @@ def test_nothing_is_complete_once_the_next_settlement_is_due() -> None:
 
 def hour(number: int) -> datetime:
     return MIDNIGHT + timedelta(hours=number)
+
+
+@pytest.mark.parametrize(("early", "passed"), [(1, True), (60, True), (61, False)])
+def test_a_ticker_that_rolls_over_a_moment_early_still_tells_of_its_settlement(
+    early: int, passed: bool
+) -> None:
+    at = hour(8) - timedelta(seconds=early)
+    expected = hour(8) if passed else None
+    assert newest_passed(hour(8), hour(16), None, at) == expected
