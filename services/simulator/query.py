@@ -70,9 +70,8 @@ class Query:
             value = Decimal(raw)
         except InvalidOperation:
             value = Decimal("NaN")
-        if not (
-            value.is_finite() and -DIGITS_MAX <= value.adjusted() <= DIGITS_MAX and len(raw) < 64
-        ):
+        fits = value.is_finite() and abs(value.adjusted()) <= DIGITS_MAX and len(raw) <= TEXT_MAX
+        if not fits:
             raise Refused(10001, f"params error: {name} is invalid")
         return value
 

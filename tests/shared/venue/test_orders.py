@@ -409,3 +409,16 @@ def test_both_rows_of_a_spot_trade_carry_one_id() -> None:
     base, quote = exchange.log[-2:]
     assert base.id == quote.id
     assert (base.currency, quote.currency) == ("BTC", "USDT")
+
+
+@pytest.mark.fact("bybit-v5 16.3: what is accepted is matched once, later, and as a taker")
+def test_an_accepted_order_waits_for_its_match_whatever_the_book_does() -> None:
+    exchange = venue()
+    order_id = exchange.accept(order("linear", "Buy", "1", "101", time_in_force="GTC")).order_id
+    set_book(exchange, "linear", 90, 95)
+    assert exchange.executions == []
+    assert exchange.match(order_id).status == "Filled"
+    (fill,) = exchange.executions
+    assert (fill.price, fill.is_maker) == (D(95), False)
+    assert exchange.match(order_id).filled_qty == D(1)
+    assert len(exchange.executions) == 1
