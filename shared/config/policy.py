@@ -32,6 +32,8 @@ DURATIONS: Final = {"seconds": 1, "hours": 3_600, "days": 86_400}
 
 _FRACTION: Final = (Decimal(0), Decimal("0.5"))
 _USDT: Final = (Decimal(1), Decimal(1_000_000_000))
+_MAKER_FEE: Final = (Decimal("-0.01"), Decimal("0.5"))
+_HEDGE_SECONDS: Final = (Decimal("0.1"), Decimal(60))
 _WINDOW: Final = (timedelta(0), timedelta(hours=1))
 
 BOUNDS: Final[Mapping[type, Mapping[str, tuple[Value, Value]]]] = {
@@ -50,7 +52,23 @@ BOUNDS: Final[Mapping[type, Mapping[str, tuple[Value, Value]]]] = {
         "perp_taker_fee": _FRACTION,
         "basis_limit": _FRACTION,
     },
-    ExecutionPolicy: {"bands": _FRACTION, "unwind_bands": _FRACTION},
+    ExecutionPolicy: {
+        "bands": _FRACTION,
+        "unwind_bands": _FRACTION,
+        "warn_after_seconds": _HEDGE_SECONDS,
+        "escalate_after_seconds": _HEDGE_SECONDS,
+        "unwind_after_seconds": _HEDGE_SECONDS,
+        "flat_after_seconds": _HEDGE_SECONDS,
+        "spot_maker_fee": _MAKER_FEE,
+        "perp_maker_fee": _MAKER_FEE,
+        "maker_seconds": (Decimal(0), Decimal(60)),
+        "maker_chance": (Decimal(0), Decimal(1)),
+        "maker_adverse": _FRACTION,
+        "clip_share": (Decimal("0.01"), Decimal(10)),
+        "clip_drift": _FRACTION,
+        "clips_max": (1, 100),
+        "spread_limit": _FRACTION,
+    },
     RiskLimits: {
         "pair_notional": _USDT,
         "gross_notional": _USDT,
@@ -197,6 +215,10 @@ def _require_consistent(loaded: PolicySet, where: str) -> None:
             raise Misconfigured(
                 f"{where}, [execution]: {name} must not get narrower from try to try."
             )
+    ladder = [f"{rung}_after_seconds" for rung in ("warn", "escalate", "unwind", "flat")]
+    deadlines = [getattr(loaded.execution, name) for name in ladder]
+    if deadlines != sorted(deadlines):
+        raise Misconfigured(f"{where}, [execution]: {', '.join(ladder)} must come in this order.")
 
 
 def _shown(raw: Any) -> str:

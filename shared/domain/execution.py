@@ -1,11 +1,11 @@
 """advance(): the two-leg state machine that closes the gap between target and truth.
 
 The less liquid leg goes first; the other follows at once from what the first really brought, net
-of fees. When the hedge cannot be had the first leg is taken back. Nothing is decided from an order:
-only from what is owned.
+of fees. When the hedge cannot be had, or not in time, the first leg is taken back. Nothing is
+decided from an order: only from what is owned.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -24,6 +24,26 @@ class Purpose(StrEnum):
     UNWIND = "unwind"
 
 
+class Mode(StrEnum):
+    """How the first leg is got."""
+
+    TAKER = "taker"
+    MAKER = "maker"
+    SLICED = "sliced"
+
+
+@dataclass(frozen=True, slots=True)
+class Approach:
+    """How often the first leg may be tried, and at most how much of it at once (base units).
+
+    A maker's first try rests at the near touch; what it leaves is taken like any other.
+    """
+
+    mode: Mode = Mode.TAKER
+    tries: int = 1
+    clip: Decimal | None = None
+
+
 class Outcome(StrEnum):
     """How a plan ended."""
 
@@ -36,7 +56,8 @@ class Outcome(StrEnum):
 class PlanProgress:
     """A plan as far as it has come: what the pair owns now, and how many tries each purpose had.
 
-    ``in_flight`` means an attempt is not terminal; ``target`` is the wanted quantity, base units.
+    ``in_flight`` means an attempt is not terminal; ``target`` is the wanted quantity, base units;
+    ``unhedged_seconds`` is for how long one leg has stood without the other, wall time.
     """
 
     target: Decimal
@@ -45,15 +66,25 @@ class PlanProgress:
     perp: Decimal
     tries: tuple[Purpose, ...] = ()
     in_flight: bool = False
+    approach: Approach = Approach()
+    unhedged_seconds: Decimal = ZERO
 
     def tried(self, purpose: Purpose) -> int:
         """Return how many attempts this purpose had."""
         return self.tries.count(purpose)
 
+    @property
+    def hedges(self) -> int:
+        """How many attempts at a hedge the newest try of the first leg had."""
+        done = self.tries[::-1]
+        return done[: done.index(Purpose.FIRST) if Purpose.FIRST in done else None].count(
+            Purpose.HEDGE
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Place one immediate-or-cancel limit order."""
+    """Place one limit order, immediate-or-cancel, or resting at the near touch if it ``rests``."""
 
     leg: Leg
     purpose: Purpose
@@ -61,6 +92,7 @@ class Send:
     quantity: Decimal
     limit_price: Decimal
     reduce_only: bool
+    rests: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,29 +137,81 @@ def advance(
         return Wait("an attempt is in flight")
     if market.spot is None or market.perp is None:
         return Wait("a book is missing")
-    if plan.tried(Purpose.FIRST) == 0:
+    if _may_go_on(plan, market, policy):
         command = _first(plan, market, policy, spot_fee)
         if command is not None:
             return command
-    if plan.tried(Purpose.HEDGE) < len(policy.bands):
-        command = _hedge(plan, market, policy, spot_fee)
+    rung = _rung(plan, policy)
+    surplus = plan.spot + plan.perp
+    if rung < len(policy.bands):
+        other = market.perp if plan.first is Leg.SPOT else market.spot
+        if abs(surplus) >= market.pair.common_lot and not is_usable(other, policy):
+            return Wait("a book is unusable")
+        command = _hedge(plan, market, policy.bands[rung], spot_fee)
         if command is not None:
             return command
+    own = market.spot if surplus > ZERO else market.perp
+    if abs(surplus) >= market.pair.common_lot and not own.is_sound:
+        return Wait("a book is unsound")
     return _unwind(plan, market, policy)
+
+
+def is_usable(quote: Quote, policy: ExecutionPolicy) -> bool:
+    """Return whether a book may be traded on to acquire: sound, and not wider than the limit."""
+    return quote.is_sound and quote.spread_rate <= policy.spread_limit
+
+
+def _may_go_on(plan: PlanProgress, market: PairMarket, policy: ExecutionPolicy) -> bool:
+    """Whether the first leg may be tried: once, and again only while both legs stand together.
+
+    An unusable book on either side stops it: what is acquired could not be hedged within a band.
+    """
+    assert market.spot is not None
+    assert market.perp is not None
+    if not (is_usable(market.spot, policy) and is_usable(market.perp, policy)):
+        return False
+    tried = plan.tried(Purpose.FIRST)
+    if tried == 0:
+        return True
+    together = abs(plan.spot + plan.perp) < market.pair.common_lot
+    return tried < plan.approach.tries and together and plan.tried(Purpose.UNWIND) == 0
+
+
+def _rung(plan: PlanProgress, policy: ExecutionPolicy) -> int:
+    """Return which band the hedge may use now: each try and each deadline that passes widens it.
+
+    Beyond the last one the hedge is given up and the first leg taken back (R:H1).
+    """
+    if plan.unhedged_seconds >= policy.unwind_after_seconds:
+        return len(policy.bands)
+    late = 1 if plan.unhedged_seconds >= policy.escalate_after_seconds else 0
+    return max(plan.hedges, late)
 
 
 def _first(
     plan: PlanProgress, market: PairMarket, policy: ExecutionPolicy, spot_fee: Decimal
 ) -> Send | None:
     goal = plan.target if plan.first is Leg.SPOT else -plan.target
-    return _order(plan, market, plan.first, goal, Purpose.FIRST, policy.bands[0], spot_fee)
+    owned = plan.spot if plan.first is Leg.SPOT else plan.perp
+    clip = plan.approach.clip
+    if clip is not None and abs(goal - owned) > clip:
+        goal = owned + clip.copy_sign(goal - owned)
+    command = _order(plan, market, plan.first, goal, Purpose.FIRST, policy.bands[0], spot_fee)
+    if command is None or plan.approach.mode is not Mode.MAKER or plan.tried(Purpose.FIRST):
+        return command
+    return _resting(command, market)
 
 
-def _hedge(
-    plan: PlanProgress, market: PairMarket, policy: ExecutionPolicy, spot_fee: Decimal
-) -> Send | None:
+def _resting(command: Send, market: PairMarket) -> Send:
+    """Return the same order at the near touch: it gives liquidity or is refused."""
+    quote = market.spot if command.leg is Leg.SPOT else market.perp
+    assert quote is not None
+    price = quote.bid if command.side is Side.BUY else quote.ask
+    return replace(command, limit_price=price, rests=True)
+
+
+def _hedge(plan: PlanProgress, market: PairMarket, band: Decimal, spot_fee: Decimal) -> Send | None:
     """Bring the other leg to what the first one has, never beyond the target or what is there."""
-    band = policy.bands[plan.tried(Purpose.HEDGE)]
     short = plan.perp.copy_negate()
     if plan.first is Leg.SPOT:
         held = floor_to(max(plan.spot, ZERO), market.pair.common_lot)

@@ -26,7 +26,28 @@ class CarryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionPolicy:
-    """How targets become orders. Bands are fractions of the touch price, one per try."""
+    """How targets become orders. Bands are fractions of the touch price, one per try.
+
+    ``*_seconds`` are wall time: when one leg alone is a warning, when its hedge escalates, when it
+    is taken back, and by when it must be over (R:H1). ``maker_seconds`` is how long a first leg may
+    rest; zero never rests. ``clip_share`` is how much of the thinner touch one try may take.
+    ``maker_chance`` is the share of a resting order that is expected to fill, ``maker_adverse``
+    what the price is expected to move against who was filled resting, and ``clip_drift`` what each
+    further slice is expected to lose to a moving price; all fractions.
+    """
 
     bands: tuple[Decimal, ...] = (Decimal("0.0010"), Decimal("0.0030"), Decimal("0.0100"))
     unwind_bands: tuple[Decimal, ...] = (Decimal("0.0030"), Decimal("0.0100"), Decimal("0.0300"))
+    warn_after_seconds: Decimal = Decimal(2)
+    escalate_after_seconds: Decimal = Decimal(5)
+    unwind_after_seconds: Decimal = Decimal(15)
+    flat_after_seconds: Decimal = Decimal(60)
+    spot_maker_fee: Decimal = Decimal("0.001")
+    perp_maker_fee: Decimal = Decimal("0.0002")
+    maker_seconds: Decimal = Decimal(0)
+    maker_chance: Decimal = Decimal("0.5")
+    maker_adverse: Decimal = Decimal("0.0002")
+    clip_share: Decimal = Decimal("1")
+    clip_drift: Decimal = Decimal("0.0001")
+    clips_max: int = 20
+    spread_limit: Decimal = Decimal("0.02")

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.execution import (
+    Approach,
     Command,
     Finish,
+    Mode,
     Outcome,
     PlanProgress,
     Purpose,
@@ -167,3 +169,83 @@ def test_every_plan_ends_and_never_owns_more_than_was_asked_or_held(
         assert 0 <= spot <= most_spot + Decimal("0.000002")
         assert -most_short <= perp <= 0
     assert isinstance(command, Finish)
+
+
+def later(seconds: str, *tries: Purpose, spot: str = "1.000001", perp: str = "0") -> Command:
+    progress = PlanProgress(
+        Decimal(1), Leg.SPOT, Decimal(spot), Decimal(perp), tries, unhedged_seconds=Decimal(seconds)
+    )
+    return advance(progress, market(), ExecutionPolicy(), FEE)
+
+
+def test_time_widens_the_band_of_the_hedge_and_then_takes_the_first_leg_back() -> None:
+    # 9,999.5 less 0.1 % at once, less 0.3 % from five seconds on; from fifteen on the coin goes.
+    assert sent(later("4.9", FIRST))[1:] == ("hedge", "Sell", "1", "9989.6")
+    assert sent(later("5", FIRST))[1:] == ("hedge", "Sell", "1", "9969.6")
+    assert sent(later("15", FIRST))[:3] == ("SPOT", "unwind", "Sell")
+
+
+def sliced(target: str, spot: str, perp: str, *tries: Purpose) -> Command:
+    progress = PlanProgress(
+        Decimal(target), Leg.SPOT, Decimal(spot), Decimal(perp), tries,
+        approach=Approach(Mode.SLICED, 3, Decimal("0.4")),
+    )  # fmt: skip
+    return advance(progress, market(), ExecutionPolicy(), FEE)
+
+
+def test_slices_go_on_only_while_both_legs_stand_together() -> None:
+    # 0.4 / 0.999 = 0.4004004..., up to the step.
+    assert sent(sliced("1", "0", "0"))[:4] == ("SPOT", "first", "Buy", "0.400401")
+    assert sent(sliced("1", "0.4", "0", FIRST))[:4] == ("PERP", "hedge", "Sell", "0.4")
+    assert sent(sliced("1", "0.4", "-0.4", FIRST, HEDGE))[:3] == ("SPOT", "first", "Buy")
+    # The last slice is what is left: 0.2 / 0.999 = 0.2002002...
+    assert sent(sliced("1", "0.8", "-0.8", FIRST, HEDGE, FIRST, HEDGE))[3] == "0.200201"
+    spent = (FIRST, HEDGE) * 3
+    assert sliced("1", "0.8", "-0.8", *spent) == Finish(Outcome.HEDGED)
+    assert sliced("1", "0.4", "-0.4", FIRST, HEDGE, UNWIND) == Finish(Outcome.HEDGED)
+
+
+def test_the_hedge_of_each_slice_starts_again_at_the_first_band() -> None:
+    assert sent(sliced("1", "0.8", "-0.4", FIRST, HEDGE, HEDGE, FIRST))[4] == "9989.6"
+
+
+def test_slices_close_as_they_open() -> None:
+    assert sent(sliced("0", "1", "-1"))[:4] == ("SPOT", "first", "Sell", "0.4")
+    assert sent(sliced("0", "0.6", "-1", FIRST))[:4] == ("PERP", "hedge", "Buy", "0.4")
+
+
+def test_a_makers_first_try_rests_at_the_near_touch_and_the_rest_is_taken() -> None:
+    resting = Approach(Mode.MAKER, 2)
+    progress = PlanProgress(Decimal(1), Leg.SPOT, Decimal(0), Decimal(0), approach=resting)
+    command = advance(progress, market(), ExecutionPolicy(), FEE)
+    assert sent(command) == ("SPOT", "first", "Buy", "1.001002", "9999.5")
+    assert isinstance(command, Send)
+    assert command.rests
+    after = replace(progress, spot=Decimal("0.4"), perp=Decimal("-0.4"), tries=(FIRST, HEDGE))
+    taken = advance(after, market(), ExecutionPolicy(), FEE)
+    # 0.6 / 0.999 = 0.6006006..., up to the step.
+    assert sent(taken) == ("SPOT", "first", "Buy", "0.600601", "10010.5")
+    assert isinstance(taken, Send)
+    assert not taken.rests
+
+
+WIDE = {"crossed": ("10001", "10000"), "ten percent wide": ("9500", "10500"), "empty": ("0", "0")}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_an_unusable_book_stops_acquiring_and_makes_a_hedge_wait(name: str) -> None:
+    bad = market(perp=quote(*WIDE[name]))
+    fresh = PlanProgress(Decimal(1), Leg.SPOT, Decimal(0), Decimal(0))
+    assert advance(fresh, bad, ExecutionPolicy(), FEE) == Finish(Outcome.FLAT)
+    alone = replace(fresh, spot=Decimal(1), tries=(FIRST,))
+    assert advance(alone, bad, ExecutionPolicy(), FEE) == Wait("a book is unusable")
+
+
+def test_what_stands_alone_beside_an_unusable_book_is_taken_back_in_time() -> None:
+    progress = PlanProgress(
+        Decimal(1), Leg.SPOT, Decimal(1), Decimal(0), (FIRST,), unhedged_seconds=Decimal(15)
+    )
+    bad = market(perp=quote(*WIDE["ten percent wide"]))
+    assert sent(advance(progress, bad, ExecutionPolicy(), FEE))[:3] == ("SPOT", "unwind", "Sell")
+    gone = market(spot=quote(*WIDE["crossed"]), perp=quote(*WIDE["crossed"]))
+    assert advance(progress, gone, ExecutionPolicy(), FEE) == Wait("a book is unsound")
