@@ -34,7 +34,10 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Tracked:
-    """An order of ours that has not come to its end: final, with all its executions booked."""
+    """An order of ours that has not come to its end: final, with all its executions booked.
+
+    One that ``rests`` may stay at the venue until it is ``unwanted``.
+    """
 
     link_id: str
     plan_id: str
@@ -46,6 +49,8 @@ class Tracked:
     booked: Decimal = ZERO
     report: OrderReport | None = None
     ended: str | None = None
+    rests: bool = False
+    unwanted: bool = False
 
 
 class Desk:
@@ -93,6 +98,13 @@ class Desk:
         if price is None:
             return self.position.net_delta == ZERO
         return self.position.is_hedged(self.pair, price)
+
+    @property
+    def unhedged_for(self) -> Decimal:
+        """For how long one leg has stood without the other, wall seconds; zero when none does."""
+        if self.unhedged_since is None:
+            return ZERO
+        return seconds_between(self.unhedged_since, self._clock.now())
 
     @property
     def price(self) -> Decimal | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from services.executor.lease import Lease
 from shared.bus.messages import AlarmRaised, ExecutionEvent, PlanFinished, PlanStarted
 from shared.bus.outbox import enqueue
 from shared.bus.streams import EXECUTION_EVENTS
+from shared.domain.execution import Mode
 from shared.domain.position import PairPosition, PairState
 from shared.runtime.clock import Clock
 from shared.store.orders import (
@@ -30,6 +31,11 @@ from shared.store.pool import WritePool
 from shared.store.positions import end_position, start_position
 
 READ_KILL_LEVEL = "SELECT coalesce(max(level), 0) FROM execution.kill WHERE lifted_at IS NULL"
+NOTE_ROUTE = "UPDATE execution.plan SET mode = $2, mode_reason = $3 WHERE id = $1"
+WATCHDOG_LIVES = """
+    SELECT EXISTS (SELECT 1 FROM ops.heartbeat WHERE service = 'watchdog' AND ready
+                   AND seen_at > $1)"""
+WATCHDOG_SECONDS = 5.0
 ALARM_AGAIN_SECONDS = 60.0
 
 log = structlog.get_logger()
@@ -79,6 +85,13 @@ class Journal:
             level: int = await connection.fetchval(READ_KILL_LEVEL)
         return level
 
+    async def watchdog_lives(self) -> bool:
+        """Return whether a watchdog has given a sign of life within five seconds."""
+        since = self._clock.now() - timedelta(seconds=WATCHDOG_SECONDS)
+        async with self.pool.acquire() as connection:
+            lives: bool = await connection.fetchval(WATCHDOG_LIVES, since)
+        return lives
+
     async def begin(
         self,
         plan: PlanRow,
@@ -86,13 +99,16 @@ class Journal:
         position: PairPosition,
         state: PairState,
         venue_at: datetime,
+        mode: Mode,
+        why: str,
     ) -> bool:
-        """Begin a plan and return whether nobody ended it before."""
+        """Begin a plan, worked as ``mode`` because ``why``; False when it was ended before."""
         async with self.transaction() as connection:
             begun = await begin_plan(
                 connection, plan.id, first_leg, position.spot_quantity, position.perp_quantity
             )
             if begun:
+                await connection.execute(NOTE_ROUTE, plan.id, mode.value, why)
                 await start_position(
                     connection,
                     pair=plan.pair,

@@ -25,6 +25,7 @@ from shared.bus.reach import unreachable
 from shared.bus.redis import open_redis
 from shared.bus.streams import EXECUTION_EVENTS, STRATEGY_INTENTS
 from shared.config.settings import Settings
+from shared.domain.costs import FeeRates
 from shared.domain.instrument import Pair
 from shared.exchange.bybit.endpoints import trading_endpoints
 from shared.exchange.bybit.gateway import BybitGateway
@@ -273,9 +274,8 @@ def _freshness(settings: Settings) -> Freshness:
 
 def _rules(settings: Settings) -> Rules:
     policy = settings.policy
-    return Rules(
-        policy.limits, policy.execution, policy.carry.spot_taker_fee, ENVIRONMENTS[settings.venue]
-    )
+    fees = FeeRates(policy.carry.spot_taker_fee, policy.carry.perp_taker_fee)
+    return Rules(policy.limits, policy.execution, fees, ENVIRONMENTS[settings.venue])
 
 
 def _history_start(settings: Settings, clock: Clock) -> datetime:

@@ -26,6 +26,7 @@ from shared.runtime.clock import Clock
 from shared.store.orders import AttemptRow
 
 SENDS_MAX: Final = 20
+PROBES: Final = 3
 PROOFS: Final = 2
 FORGETS_AFTER: Final = timedelta(hours=20)  # the venue forgets unfilled orders after 24 hours
 
@@ -38,6 +39,8 @@ class Pace:
 
     ack_seconds: float = 0.1
     poll_seconds: float = 0.5
+    rest_poll_seconds: float = 2.0
+    probe_seconds: float = 1.0
     receive_window_seconds: float = 3.0
     skew_seconds: float = 0.25
     read_lag_seconds: float = 5.0
@@ -86,6 +89,7 @@ class Orders:
             attempt.quantity,
             attempt.limit_price,
             attempt.reduce_only,
+            order.rests,
         )
         refusal = "not taken"
         for number in range(SENDS_MAX):
@@ -96,7 +100,10 @@ class Orders:
             try:
                 order_id = await self._place(ticket, order)
             except OrderRejected as error:
-                await self._refused(desk, order, error.code, error.message)
+                if number:  # an earlier send may stand: its refusal was for that send only (R:O6)
+                    await self._in_doubt(desk, order, ticket, str(error))
+                else:
+                    await self._refused(desk, order, error.code, error.message)
                 return
             except RateLimited as error:  # not taken, by the venue's word: the same id again
                 refusal = str(error)
@@ -106,28 +113,43 @@ class Orders:
                 await self._journal.alarm("venue_refuses_key", str(error), desk.pair.name)
                 return
             except (OutcomeUnknown, Transient, Malformed) as error:
-                await self._in_doubt(desk, order, str(error))
+                await self._in_doubt(desk, order, ticket, str(error))
                 return
             else:
                 await self._accepted(desk, order, order_id)
                 return
-        await self._refused(desk, order, None, refusal)
+        await self._in_doubt(desk, order, ticket, refusal)
 
-    async def settle(self, desk: Desk, order: Tracked, *, accepted: bool = False) -> None:
+    async def settle(
+        self,
+        desk: Desk,
+        order: Tracked,
+        *,
+        accepted: bool = False,
+        ticket: OrderTicket | None = None,
+    ) -> None:
         """Read an order by its id until it has come to its end or is proven absent.
 
         Absent needs two reads, both begun after the fence, that find neither order nor execution.
+        With its ``ticket`` an order that no read shows is also sent again, under its own id: the
+        venue takes it now or knows it already, and never both. What rests and is unwanted is
+        cancelled until it is gone.
         """
-        proofs, proven_at, began = 0, 0.0, self._clock.monotonic()
+        proofs, proven_at, began, probes = 0, 0.0, self._clock.monotonic(), 0
         while order.ended is None:
             read_at, at = self._clock.now(), self._clock.monotonic()
             found = await self._look(desk, order)
             if order.ended is not None:
                 return
+            if order.unwanted and (found or accepted):
+                await self._cancel(order)
             if found is None:
                 pass  # the venue did not answer: nothing is known
             elif found or accepted:
                 proofs = 0
+            elif ticket is not None and probes < PROBES and self._is_stale(order):
+                probes += 1
+                accepted = await self._probe(ticket, order)
             elif (
                 self._is_behind_fence(order, read_at)
                 and at - proven_at >= self._pace.proof_gap_seconds
@@ -138,9 +160,38 @@ class Orders:
                     log.warning("order_absent", **_names(order))
                     desk.end(order, "absent")
                     return
+            if order.rests and not order.unwanted:
+                await self._news_within(desk, order, self._pace.rest_poll_seconds)
+                continue
             if self._clock.monotonic() - began > self._pace.doubt_alarm_seconds:
                 await self._journal.alarm("order_in_doubt", order.link_id, desk.pair.name)
-            await self._ended_within(desk, order, self._pace.poll_seconds)
+            await self._news_within(desk, order, self._pace.poll_seconds)
+
+    def _is_stale(self, order: Tracked) -> bool:
+        age = self._clock.now() - order.signed_at
+        return not order.unwanted and age >= timedelta(seconds=self._pace.probe_seconds)
+
+    async def _probe(self, ticket: OrderTicket, order: Tracked) -> bool:
+        """Send an order once more under its own id; True when it is the venue's now.
+
+        Only a yes tells anything: a refusal of this send may come of what an earlier one did.
+        """
+        order.signed_at = self._clock.now()
+        await self._journal.resend(order.link_id, order.signed_at)
+        try:
+            order_id = await self._place(ticket, order)
+        except (OrderRejected, OutcomeUnknown, Transient, Malformed, Misconfigured) as error:
+            log.warning("order_probed", **_names(order), detail=str(error))
+            return False
+        await self._journal.answer(order.link_id, "live", order_id=order_id)
+        return True
+
+    async def _cancel(self, order: Tracked) -> None:
+        """Ask for the end of a resting order; only a read says that it came."""
+        try:
+            await self._gateway.cancel_order(order.category, order.symbol, order.link_id)
+        except (OrderRejected, OutcomeUnknown, Transient, Malformed) as error:
+            log.warning("cancel_unanswered", **_names(order), detail=str(error))
 
     def _is_behind_fence(self, order: Tracked, read_at: datetime) -> bool:
         now = self._clock.now()
@@ -153,10 +204,10 @@ class Orders:
         return await self._gateway.place_order(ticket, order.signed_at)
 
     async def _accepted(self, desk: Desk, order: Tracked, order_id: str) -> None:
-        if await self._ended_within(desk, order, self._pace.ack_seconds):
+        if await self._news_within(desk, order, self._pace.ack_seconds):
             return  # its fills carried the order id into the journal
         await self._journal.answer(order.link_id, "live", order_id=order_id)
-        await self._ended_within(desk, order, self._pace.poll_seconds)
+        await self._news_within(desk, order, self._pace.poll_seconds)
         await self.settle(desk, order, accepted=True)
 
     async def _refused(self, desk: Desk, order: Tracked, code: int | None, message: str) -> None:
@@ -164,13 +215,16 @@ class Orders:
         log.warning("order_rejected", **_names(order), code=code, detail=message)
         desk.end(order, "rejected")
 
-    async def _in_doubt(self, desk: Desk, order: Tracked, message: str) -> None:
+    async def _in_doubt(
+        self, desk: Desk, order: Tracked, ticket: OrderTicket, message: str
+    ) -> None:
         """Place nothing new for the pair until it is proven what became of the order."""
         self._metrics.in_doubt.inc()
         log.warning("order_in_doubt", **_names(order), detail=message)
         try:
             await self._journal.answer(order.link_id, "unknown", message=message)
-            await self.settle(desk, order)
+            order.unwanted = order.rests
+            await self.settle(desk, order, ticket=None if order.rests else ticket)
         finally:
             self._metrics.in_doubt.dec()
 
@@ -190,9 +244,10 @@ class Orders:
         await desk.drained()
         return bool(reports)
 
-    async def _ended_within(self, desk: Desk, order: Tracked, seconds: float) -> bool:
-        deadline = self._clock.monotonic() + seconds
-        while order.ended is None:
+    async def _news_within(self, desk: Desk, order: Tracked, seconds: float) -> bool:
+        """Wait until an order has ended or is wanted no more; return whether it has ended."""
+        deadline, was_unwanted = self._clock.monotonic() + seconds, order.unwanted
+        while order.ended is None and order.unwanted is was_unwanted:
             desk.changed.clear()
             left = deadline - self._clock.monotonic()
             if left <= 0 or not await wait(desk.changed, left):

@@ -240,6 +240,7 @@ def _tracked(attempt: OpenAttempt) -> Tracked:
         attempt.signed_at,
         attempt.correlation_id,
         booked=attempt.filled_quantity,
+        unwanted=True,
     )
 
 

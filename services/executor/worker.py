@@ -5,17 +5,19 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Final
 
 import structlog
 
 from services.executor.desk import Desk, Tracked, seconds_between
 from services.executor.journal import Journal
-from services.executor.market import Market
+from services.executor.market import Market, wait
 from services.executor.metrics import ExecutorMetrics
 from services.executor.orders import Orders
+from shared.domain.costs import FeeRates
 from shared.domain.execution import (
+    Approach,
+    Command,
     Finish,
     Outcome,
     PlanProgress,
@@ -31,6 +33,7 @@ from shared.domain.order import Leg, client_order_id
 from shared.domain.policy import ExecutionPolicy
 from shared.domain.position import PairState
 from shared.domain.risk import Exposure, Refused, RiskLimits, review
+from shared.domain.routing import Route, route
 from shared.runtime.clock import Clock
 from shared.store.orders import AttemptRow, PlanRow, read_first_booked_at, read_tries
 
@@ -44,11 +47,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How plans are worked: limits, bands, the spot fee taken in coin, the id's environment."""
+    """How plans are worked: limits, bands, taker fees (spot's is in coin), the id's environment."""
 
     limits: RiskLimits
     execution: ExecutionPolicy
-    spot_fee: Decimal
+    fees: FeeRates
     environment: str
 
 
@@ -83,6 +86,7 @@ class Worker:
         self._exposure = exposure
         self._sent = sent
         self._plan_ended = plan_ended
+        self._approach = Approach()
         self._waiting: list[PlanRow] = []
         self._woken = asyncio.Event()
 
@@ -127,7 +131,11 @@ class Worker:
                 self.desk.unhedged_since = await read_first_booked_at(connection, plan.id)
             self.desk.follow_hedge()
             self.target = plan.target_quantity
-            await self._drive(plan, Leg(plan.first_leg), tries)
+            first = Leg(plan.first_leg)
+            chosen = (await self._route(plan, first)).approach
+            again = tries.count(Purpose.FIRST) + 1  # what a crash cut short may be tried once more
+            self._approach = replace(chosen, tries=max(chosen.tries, again))
+            await self._drive(plan, first, tries)
         else:
             await self._start(plan)
         self._metrics.plan_seconds.observe(self._clock.monotonic() - began)
@@ -154,38 +162,103 @@ class Worker:
         opening = plan.target_quantity > self.desk.held
         leg = first_leg(market, opening=opening)
         state = PairState.OPENING if opening else PairState.UNWINDING
-        if not await self._journal.begin(plan, leg.value, self.desk.position, state, now):
+        chosen = await self._route(plan, leg)
+        if not await self._journal.begin(
+            plan, leg.value, self.desk.position, state, now, chosen.approach.mode, chosen.reason
+        ):
             return
+        self._approach = chosen.approach
         self.desk.state, self.desk.correlation_id = state, plan.correlation_id
-        log.info("plan_started", target=plain(plan.target_quantity), first=leg.value)
+        log.info(
+            "plan_started",
+            target=plain(plan.target_quantity),
+            first=leg.value,
+            mode=chosen.approach.mode.value,
+            why=chosen.reason,
+        )
         await self._drive(plan, leg, [])
+
+    async def _route(self, plan: PlanRow, first: Leg) -> Route:
+        """Choose how the first leg is got; nothing rests unless a watchdog would cancel it."""
+        policy, held = self._rules.execution, self.desk.held
+        may_rest = policy.maker_seconds > ZERO and await self._journal.watchdog_lives()
+        return route(
+            self._market.of(plan.pair),
+            first,
+            abs(plan.target_quantity - held),
+            opening=plan.target_quantity > held,
+            may_rest=may_rest,
+            policy=policy,
+            fees=self._rules.fees,
+        )
 
     async def _drive(self, plan: PlanRow, first: Leg, tries: list[Purpose]) -> None:
         while True:
             if self._overtaken():
                 await self._give_way(plan)
                 return
-            position = self.desk.position
-            progress = PlanProgress(
-                plan.target_quantity,
-                first,
-                position.spot_quantity,
-                position.perp_quantity,
-                tuple(tries),
-            )
-            market = self._market.of(plan.pair)
-            command = advance(progress, market, self._rules.execution, self._rules.spot_fee)
-            match command:
+            match self._next(plan, first, tries, self._approach):
                 case Wait():
                     await self._market.moved(LOOK_SECONDS)
                 case Finish(outcome):
                     await self._end(plan, outcome)
                     return
-                case Send():
-                    if not await self._attempt(plan, command, len(tries) + 1):
+                case Send(rests=True) as send:
+                    tries.append(send.purpose)
+                    if not await self._rest(plan, send, first, tries):
                         await self._killed(plan)
                         return
-                    tries.append(command.purpose)
+                case Send() as send:
+                    tries.append(send.purpose)
+                    if not await self._attempt(plan, send, len(tries)):
+                        await self._killed(plan)
+                        return
+
+    def _next(self, plan: PlanRow, first: Leg, tries: list[Purpose], approach: Approach) -> Command:
+        progress = PlanProgress(
+            plan.target_quantity,
+            first,
+            self.desk.position.spot_quantity,
+            self.desk.position.perp_quantity,
+            tuple(tries),
+            approach=approach,
+            unhedged_seconds=self.desk.unhedged_for,
+        )
+        market, rules = self._market.of(plan.pair), self._rules
+        return advance(progress, market, rules.execution, rules.fees.spot_taker)
+
+    async def _rest(self, plan: PlanRow, send: Send, first: Leg, tries: list[Purpose]) -> bool:
+        """Let an order rest, hedge what it brings at once, and take it away in time.
+
+        Returns False when a kill forbids it.
+        """
+        deadline = self._clock.monotonic() + float(self._rules.execution.maker_seconds)
+        resting, killed = asyncio.create_task(self._attempt(plan, send, len(tries))), False
+        try:
+            while not resting.done():
+                changed = self.desk.changed
+                changed.clear()
+                left = deadline - self._clock.monotonic()
+                hedge = self._next(plan, first, tries, Approach())
+                if left <= 0 or killed or self._overtaken() or self._is_unwind(hedge):
+                    for order in self.desk.orders.values():
+                        order.unwanted = order.rests
+                    changed.set()
+                    await asyncio.wait({resting})
+                elif isinstance(hedge, Send):
+                    tries.append(hedge.purpose)
+                    killed = not await self._attempt(plan, hedge, len(tries))
+                else:
+                    waiting = asyncio.ensure_future(wait(changed, left))
+                    await asyncio.wait({resting, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                    waiting.cancel()
+            return await resting and not killed
+        finally:
+            resting.cancel()
+
+    @staticmethod
+    def _is_unwind(command: Command) -> bool:
+        return isinstance(command, Send) and command.purpose is Purpose.UNWIND
 
     async def _attempt(self, plan: PlanRow, send: Send, number: int) -> bool:
         """Journal one order, send it and see it to its end; False when a kill forbids it."""
@@ -215,6 +288,7 @@ class Worker:
             instrument.symbol,
             now,
             plan.correlation_id,
+            rests=send.rests,
         )
         opens = send.purpose is Purpose.FIRST and plan.target_quantity > self.desk.held
         self.desk.orders[link_id] = order

@@ -40,7 +40,7 @@ class Leg(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OrderTicket:
-    """One immediate-or-cancel limit order, ready to be journaled and sent."""
+    """One limit order, ready to be sent: immediate-or-cancel, or post-only if it ``rests``."""
 
     link_id: str
     category: Category
@@ -49,6 +49,7 @@ class OrderTicket:
     quantity: Decimal
     limit_price: Decimal
     reduce_only: bool
+    rests: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ CLAIM_ATTEMPT: Final = """
            (SELECT count(*) FROM made) AS made"""
 RESEND_ATTEMPT: Final = """
     UPDATE execution.attempt SET sends = sends + 1, signed_at = $2, updated_at = $2
-    WHERE link_id = $1 AND state = 'submitting'"""
+    WHERE link_id = $1 AND state IN ('submitting', 'unknown')"""
 ANSWER_ATTEMPT: Final = """
     UPDATE execution.attempt SET state = $2, order_id = coalesce(order_id, $3), venue_code = $4,
            venue_message = $5, updated_at = $6

@@ -197,6 +197,8 @@ PLAN: Final = Table(
     _text("correlation_id"),
     _instant("created_at"),
     _instant("finished_at", null=True),
+    _text("mode", null=True),
+    _text("mode_reason", null=True),
     schema="execution",
 )
 ATTEMPT: Final = Table(

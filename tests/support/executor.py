@@ -13,6 +13,7 @@ from services.executor.metrics import ExecutorMetrics
 from services.executor.orders import Pace
 from services.executor.worker import Rules
 from shared.bus.messages import PairWanted, QuoteUpdated
+from shared.domain.costs import FeeRates
 from shared.domain.instrument import Pair
 from shared.domain.policy import ExecutionPolicy
 from shared.domain.risk import RiskLimits
@@ -24,12 +25,15 @@ from tests.support.fake_gateway import FakeGateway
 from tests.support.markets import EIGHT_HOURS, INSTANT, MIDNIGHT, pair
 
 EPOCH = 7
+FEES = FeeRates(Decimal("0.001"), Decimal("0.00055"))
 QUICK = Pace(
     ack_seconds=0.05,
     poll_seconds=0.05,
     receive_window_seconds=0.1,
     skew_seconds=0.0,
     read_lag_seconds=0.1,
+    rest_poll_seconds=0.1,
+    probe_seconds=0.1,
     proof_gap_seconds=0.05,
     stalled_seconds=5.0,
 )
@@ -198,6 +202,7 @@ async def running(
     limits: RiskLimits | None = None,
     release: bool = True,
     safe_mode: bool = False,
+    execution: ExecutionPolicy | None = None,
 ) -> AsyncIterator[Rig]:
     """Run an armed executor; ``release`` false ends it as a crash would."""
     clock = SystemClock()
@@ -212,7 +217,7 @@ async def running(
         market=market,
         clock=clock,
         metrics=ExecutorMetrics(),
-        rules=Rules(limits or RiskLimits(), ExecutionPolicy(), Decimal("0.001"), "t1"),
+        rules=Rules(limits or RiskLimits(), execution or ExecutionPolicy(), FEES, "t1"),
         pace=QUICK,
         epoch=EPOCH,
         owner=owner,

@@ -58,7 +58,7 @@ class FakeGateway:
                     "Limit",
                     ticket.quantity,
                     ticket.limit_price,
-                    "IOC",
+                    "PostOnly" if ticket.rests else "IOC",
                     ticket.link_id,
                     ticket.reduce_only,
                 )

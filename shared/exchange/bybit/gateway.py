@@ -99,13 +99,13 @@ class BybitGateway:
         return key
 
     async def place_order(self, ticket: OrderTicket, signed_at: datetime) -> str:
-        """Send one immediate-or-cancel limit order, once, and return the venue's order id."""
+        """Send one limit order, once, and return the venue's order id."""
         query: dict[str, str | int | bool] = {
             "category": ticket.category.value,
             "symbol": ticket.symbol,
             "side": ticket.side.value,
             "orderType": "Limit",
-            "timeInForce": "IOC",
+            "timeInForce": "PostOnly" if ticket.rests else "IOC",
             "qty": plain(ticket.quantity),
             "price": plain(ticket.limit_price),
             "orderLinkId": ticket.link_id,

@@ -11,11 +11,13 @@ from decimal import Decimal
 
 import pytest
 
-from shared.domain.errors import InvariantViolation
+from shared.domain.errors import InvariantViolation, OrderRejected
+from shared.domain.policy import ExecutionPolicy
 from shared.domain.position import PairState
 from shared.domain.risk import RiskLimits
 from shared.store.ledger import find_break
 from shared.store.pool import WritePool
+from shared.venue.exchange import Exchange
 from shared.venue.records import OrderRequest
 from tests.support.executor import Rig, books, running, venue
 from tests.support.fake_gateway import FakeGateway, lost, not_taken, refused
@@ -157,13 +159,14 @@ async def test_an_order_that_never_arrived_is_proven_absent_before_the_next_is_s
 ) -> None:
     exchange = venue()
     gateway = FakeGateway(exchange)
-    gateway.before.extend([None, lost])
+    gateway.before.extend([None, lost, lost, lost, lost])  # every repetition is lost as well
     async with running(pool, exchange, gateway) as rig:
         await rig.want("1")
         (plan,) = await rig.finished(1)
         assert plan["state"] == "hedged"
         attempts = await rig.rows("SELECT * FROM execution.attempt ORDER BY number")
         assert [a["state"] for a in attempts] == ["filled", "absent", "filled"]
+        assert [a["sends"] for a in attempts] == [1, 4, 1]
         waited = attempts[2]["signed_at"] - attempts[1]["signed_at"]  # type: ignore[operator]
         assert waited >= timedelta(seconds=0.25)  # the fence of 0.2 s and two proofs 0.05 s apart
         await assert_books_agree(rig)
@@ -181,6 +184,152 @@ async def test_an_order_the_venue_did_not_take_is_sent_again_under_its_own_id(
         assert plan["state"] == "hedged"
         attempts = await rig.rows("SELECT state, sends FROM execution.attempt ORDER BY number")
         assert [(a["state"], a["sends"]) for a in attempts] == [("filled", 2), ("filled", 1)]
+        await assert_books_agree(rig)
+
+
+async def test_an_order_that_never_arrived_is_sent_again_under_its_own_id(
+    pool: WritePool,
+) -> None:
+    exchange = venue()
+    gateway = FakeGateway(exchange)
+    gateway.before.extend([None, lost])
+    async with running(pool, exchange, gateway) as rig:
+        await rig.want("1")
+        (plan,) = await rig.finished(1)
+        assert plan["state"] == "hedged"
+        attempts = await rig.rows("SELECT state, sends FROM execution.attempt ORDER BY number")
+        assert [(a["state"], a["sends"]) for a in attempts] == [("filled", 1), ("filled", 2)]
+        await assert_books_agree(rig)
+
+
+async def test_an_order_that_arrives_after_its_repetition_is_one_order(pool: WritePool) -> None:
+    exchange = venue()
+    gateway = FakeGateway(exchange)
+    gateway.before.extend([None, lost])
+    async with running(pool, exchange, gateway) as rig:
+        await rig.want("1")
+        await rig.finished(1)
+        late = gateway.placed[1]
+        with pytest.raises(OrderRejected, match="110072"):
+            await gateway.place_order(late, INSTANT)
+        assert owned(rig) == (NET_OF_FEE, Decimal(-1))
+        await assert_books_agree(rig)
+
+
+async def test_a_refusal_of_a_second_send_proves_nothing_about_the_first(pool: WritePool) -> None:
+    exchange = venue()
+    gateway = FakeGateway(exchange)
+    # The hedge's first send fills, its answer says "not taken"; the second send is refused.
+    gateway.after.extend([None, not_taken])
+    gateway.before.extend([None, None, refused])
+    gateway.copies = 0
+    async with running(pool, exchange, gateway) as rig:
+        await rig.want("1")
+        (plan,) = await rig.finished(1)
+        assert plan["state"] == "hedged"
+        attempts = await rig.rows("SELECT state, sends FROM execution.attempt ORDER BY number")
+        assert [(a["state"], a["sends"]) for a in attempts] == [("filled", 1), ("filled", 2)]
+        assert owned(rig) == (NET_OF_FEE, Decimal(-1))
+        await assert_books_agree(rig)
+
+
+async def test_a_large_target_is_sliced_and_stays_together(pool: WritePool) -> None:
+    exchange = venue()
+    gateway = FakeGateway(exchange)
+    async with running(pool, exchange, gateway) as rig:
+        books(exchange, "spot", size="0.5")
+        books(exchange, "linear", size="0.6")
+        rig.quote()
+        filler = asyncio.create_task(refill(exchange, gateway))
+        await rig.want("1.2")
+        (plan,) = await rig.finished(1)
+        filler.cancel()
+        assert (plan["state"], plan["mode"]) == ("hedged", "sliced")
+        assert str(plan["mode_reason"]).startswith("sliced is cheapest: taker 0.00")
+        spot, perp = owned(rig)
+        assert perp == Decimal("-1.2")
+        assert Decimal("1.2") <= spot < Decimal("1.201")
+        assert [t.category.value for t in gateway.placed] == ["spot", "linear"] * 3
+        await assert_books_agree(rig)
+
+
+async def refill(exchange: Exchange, gateway: FakeGateway) -> None:
+    """Put back what each order took, as makers do."""
+    count = 0
+    while True:
+        count += 1
+        await gateway.sent(count)
+        books(exchange, "spot", size="0.5")
+        books(exchange, "linear", size="0.6")
+
+
+RESTING = ExecutionPolicy(maker_seconds=Decimal("0.4"))
+
+
+async def alive(pool: WritePool) -> None:
+    await pool_execute(
+        pool,
+        "INSERT INTO ops.heartbeat (service, ready, detail, seen_at) "
+        "VALUES ('watchdog', true, '', now())",
+    )
+
+
+async def test_a_resting_first_leg_is_hedged_fill_by_fill_and_the_rest_is_taken(
+    pool: WritePool,
+) -> None:
+    exchange = venue()
+    gateway = FakeGateway(exchange)
+    await alive(pool)
+    async with running(pool, exchange, gateway, execution=RESTING) as rig:
+        books(exchange, "linear", size="20")  # the thinner one: the perpetual goes first
+        rig.quote()
+        await rig.want("1")
+        await gateway.sent(1)
+        # Somebody buys 0.4 of the short that we offer at 10,000.5.
+        books(exchange, "linear", bid="10000.5", ask="10001", size="0.4")
+        books(exchange, "linear", size="20")
+        gateway.push()
+        (plan,) = await rig.finished(1)
+        assert (plan["state"], plan["mode"]) == ("hedged", "maker")
+        fills = await rig.rows(
+            "SELECT category, quantity, is_maker FROM execution.fill ORDER BY booked_at, category"
+        )
+        assert fills[0] == {"category": "linear", "quantity": Decimal("0.4"), "is_maker": True}
+        placed = [(t.category.value, t.rests) for t in gateway.placed]
+        assert placed == [("linear", True), ("spot", False), ("linear", False), ("spot", False)]
+        assert owned(rig)[1] == Decimal(-1)
+        assert exchange.open_orders == []
+        await assert_books_agree(rig)
+
+
+async def test_nothing_rests_while_no_watchdog_lives(pool: WritePool) -> None:
+    exchange = venue()
+    async with running(pool, exchange, execution=RESTING) as rig:
+        books(exchange, "linear", size="20")
+        rig.quote()
+        await rig.want("1")
+        (plan,) = await rig.finished(1)
+        assert plan["mode"] == "taker"
+
+
+async def test_a_resting_order_of_a_crashed_executor_is_cancelled_before_anything_else(
+    pool: WritePool,
+) -> None:
+    exchange = venue()
+    gateway = FakeGateway(exchange)
+    await alive(pool)
+    patient = ExecutionPolicy(maker_seconds=Decimal(60))
+    async with running(pool, exchange, gateway, execution=patient, release=False) as rig:
+        books(exchange, "linear", size="20")
+        rig.quote()
+        await rig.want("1")
+        await gateway.sent(1)
+    await pool_execute(pool, "UPDATE execution.lease SET expires_at = now() - interval '1 s'")
+    async with running(pool, exchange, gateway, owner="two") as rig:
+        (plan,) = await rig.finished(1)
+        assert plan["state"] == "hedged"
+        states = await rig.rows("SELECT state FROM execution.attempt ORDER BY number")
+        assert [s["state"] for s in states] == ["cancelled", "filled", "filled"]
         await assert_books_agree(rig)
 
 
