@@ -15,6 +15,7 @@ from services.executor.market import Market
 from services.executor.metrics import ExecutorMetrics
 from services.executor.orders import Orders, Pace
 from services.executor.reconcile import Reconciler
+from services.executor.residual import Residuals
 from services.executor.worker import Rules
 from shared.exchange.ports import TradingGateway
 from shared.runtime.clock import Clock
@@ -33,6 +34,7 @@ class Parts:
     bookkeeper: Bookkeeper
     reconciler: Reconciler
     guard: Guard
+    residuals: Residuals
     loops: tuple[Loop, ...]
 
 
@@ -55,7 +57,7 @@ def assemble(
     guard = Guard()
     lease = Lease(pool, clock, owner, pace.settle_seconds)
     journal = Journal(pool, lease, doorbell, clock, metrics.alarms)
-    orders = Orders(gateway, journal=journal, clock=clock, pace=pace, metrics=metrics)
+    orders = Orders(gateway, journal=journal, clock=clock, pace=pace, metrics=metrics, guard=guard)
     wake = market.settlement_passed  # a settlement and a plan's end are in the log at once
     executor = Executor(
         gateway,
@@ -97,12 +99,20 @@ def assemble(
     equity = EquityRecorder(
         bookkeeper, journal=journal, market=market, clock=clock, metrics=metrics
     )
+    residuals = Residuals(
+        executor,
+        armed=reconciler.armed,
+        journal=journal,
+        clock=clock,
+        policy=rules.execution,
+    )
     loops = (
         lease.keep,
         executor.listen,
         executor.run_desks,
         bookkeeper.run,
         reconciler.run,
+        residuals.run,
         equity.run,
     )
-    return Parts(lease, journal, executor, bookkeeper, reconciler, guard, loops)
+    return Parts(lease, journal, executor, bookkeeper, reconciler, guard, residuals, loops)

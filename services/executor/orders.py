@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from services.executor.desk import Desk, Report, Tracked
+from services.executor.guard import Guard
 from services.executor.journal import Journal
 from services.executor.market import wait
 from services.executor.metrics import ExecutorMetrics
@@ -28,6 +29,7 @@ from shared.store.orders import AttemptRow
 SENDS_MAX: Final = 20
 PROBES: Final = 3
 PROOFS: Final = 2
+SILENCE: Final = "venue silent"
 FORGETS_AFTER: Final = timedelta(hours=20)  # the venue forgets unfilled orders after 24 hours
 
 log = structlog.get_logger()
@@ -72,7 +74,9 @@ class Orders:
         clock: Clock,
         pace: Pace,
         metrics: ExecutorMetrics,
+        guard: Guard,
     ) -> None:
+        self._guard = guard
         self._gateway = gateway
         self._journal = journal
         self._clock = clock
@@ -237,7 +241,9 @@ class Orders:
             )
         except (Transient, Malformed) as error:
             log.warning("order_unreadable", **_names(order), detail=str(error))
+            self._guard.report(SILENCE, f"{order.link_id} cannot be read: {error}")
             return None
+        self._guard.report(SILENCE, None)  # while it does not answer nothing is opened (R:H2)
         reports: Sequence[Report] = [*executions, *([] if report is None else [report])]
         for found in reports:
             desk.receive(found)

@@ -135,7 +135,7 @@ class Reconciler:
                 log.warning("reconciliation_failed", detail=str(error))
 
     async def sweep(self) -> None:
-        """Compare twice before a difference counts; then remove what stands alone."""
+        """Compare twice before a difference counts."""
         found = await self.differences()
         if found:
             await self._clock.sleep(SECOND_LOOK_SECONDS)
@@ -143,10 +143,6 @@ class Reconciler:
         await self._judge(found, at_once=False)
         if self._safe_mode:
             await self._cancel_resting()
-        for name, desk in self._executor.desks.items():
-            worker = self._executor.workers[name]
-            if worker.is_idle and not desk.is_hedged and not desk.is_foreign:
-                await self._executor.repair(desk)
 
     async def differences(self) -> list[str] | None:
         """Return where positions or wallet differ from ours; None when something is in flight."""

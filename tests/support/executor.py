@@ -1,7 +1,7 @@
 """A whole executor on a real database and a venue in memory: what its tests drive."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -124,18 +124,28 @@ class Rig:
             await self.parts.executor.handle(connection, message, self.count)
         self.parts.executor.committed(message, self.count)
 
-    async def finished(self, count: int = 1, seconds: float = 10.0) -> list[dict[str, object]]:
+    async def finished(
+        self, count: int = 1, seconds: float = 10.0, *, idle: bool = True
+    ) -> list[dict[str, object]]:
         """Return the plans, oldest first, once ``count`` have ended and all is booked."""
         async with asyncio.timeout(seconds):
             while True:
                 plans = await self.rows("SELECT * FROM execution.plan ORDER BY created_at")
                 ended = [p for p in plans if p["finished_at"] is not None]
-                if len(ended) >= count and self.parts.executor.is_idle:
+                if len(ended) >= count and (self.parts.executor.is_idle or not idle):
                     break
                 self.raise_failures()
                 await asyncio.sleep(0.01)
-        await self.parts.bookkeeper.read()
+        if idle:
+            await self.parts.bookkeeper.read()
         return plans
+
+    async def until(self, holds: Callable[[], bool], seconds: float = 5.0) -> None:
+        """Wait until ``holds``."""
+        async with asyncio.timeout(seconds):
+            while not holds():
+                self.raise_failures()
+                await asyncio.sleep(0.01)
 
     async def rows(self, query: str, *values: object) -> list[dict[str, object]]:
         async with self.pool.acquire() as connection:

@@ -475,8 +475,7 @@ async def test_a_residual_without_a_plan_is_taken_back(pool: WritePool) -> None:
         exchange._account.executions[-1] = taken
         await rig.parts.bookkeeper.read()
         assert owned(rig) == (NET_OF_FEE, Decimal("-0.5"))
-        await rig.parts.reconciler.sweep()
-        plans = await rig.finished(2)
+        plans = await rig.finished(2)  # the loop looks each second
         assert (plans[1]["state"], plans[1]["reason"]) == ("hedged", "residual")
         assert owned(rig) == (Decimal("0.500000998"), Decimal("-0.5"))
         await assert_books_agree(rig)
