@@ -149,11 +149,12 @@ def strategy() -> None:
 @app.command()
 def executor(
     safe_mode: Annotated[
-        bool, typer.Option("--safe-mode", help="Cancel what rests, remove residuals, open nothing.")
+        bool,
+        typer.Option("--safe-mode", help="Be the watchdog: act only for a silent executor."),
     ] = False,
 ) -> None:
     """Close the gap between targets and truth, and keep the ledger."""
-    _serve("executor", safe_mode=safe_mode)
+    _serve("executor", "standby" if safe_mode else "main")
 
 
 @app.command()
@@ -204,12 +205,12 @@ def db_migrate() -> None:
     _run(work())
 
 
-def _serve(name: str, **options: Any) -> None:
-    """Read the settings of service ``name`` and run it until it is told to stop."""
+def _serve(name: str, process: str = "main", **options: Any) -> None:
+    """Read the settings of service ``name`` and run one of its processes until told to stop."""
     from shared.config.settings import load_settings
 
     settings = load_settings(name)
-    module = importlib.import_module(f"services.{name}.main")
+    module = importlib.import_module(f"services.{name}.{process}")
     _run(module.run(settings, **options))
 
 

@@ -56,7 +56,7 @@ class Lease:
     async def take(self) -> None:
         """Wait until the lease is free and take it."""
         waited = False
-        while not await self._try_to_take():
+        while not await self.try_to_take():
             if not waited:
                 log.info("lease_awaited", owner=self._owner)
             waited = True
@@ -92,7 +92,8 @@ class Lease:
         """Return the failure of a holder that was overtaken."""
         return InvariantViolation(f"the executor's lease of epoch {self.epoch} is another's now")
 
-    async def _try_to_take(self) -> bool:
+    async def try_to_take(self) -> bool:
+        """Take the lease if it is free, and return whether it was."""
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(ENSURE, NAME)
             row = await connection.fetchrow(LOCK, NAME)

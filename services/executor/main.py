@@ -59,11 +59,8 @@ REPLAY_SILENT_SECONDS: Final = 10.0
 log = structlog.get_logger()
 
 
-async def run(settings: Settings, *, safe_mode: bool = False) -> None:
-    """Wire the executor and run it until it is told to stop; the first loop to fail ends it.
-
-    ``safe_mode`` cancels what rests and removes residuals, and opens nothing.
-    """
+async def run(settings: Settings) -> None:
+    """Wire the executor and run it until it is told to stop; the first loop to fail ends it."""
     configure_logging(SERVICE, level=settings.log_level, secrets=settings.secrets)
     clock = SystemClock()
     metrics = ExecutorMetrics()
@@ -79,9 +76,9 @@ async def run(settings: Settings, *, safe_mode: bool = False) -> None:
             port=settings.http.port,
             ready=probe.missing,
         ):
-            epoch = await _epoch(pool, settings, clock)
+            epoch = await read_epoch(pool, settings, clock)
             relay = Relay(pool, redis, epoch, (EXECUTION_EVENTS,), clock)
-            market = await _market(pool, settings, clock)
+            market = await market_of(pool, settings, clock)
             parts = assemble(
                 gateway,
                 pool=pool,
@@ -89,12 +86,11 @@ async def run(settings: Settings, *, safe_mode: bool = False) -> None:
                 market=market,
                 clock=clock,
                 metrics=metrics,
-                rules=_rules(settings),
+                rules=rules_of(settings),
                 pace=Pace(),
                 epoch=epoch,
                 owner=f"{socket.gethostname()}:{os.getpid()}",
-                history_start=_history_start(settings, clock),
-                safe_mode=safe_mode,
+                history_start=history_start(settings, clock),
             )
             await parts.lease.take()
             probe.watch(parts, market)
@@ -104,7 +100,7 @@ async def run(settings: Settings, *, safe_mode: bool = False) -> None:
                 await run_until_stopped(
                     *parts.loops,
                     parts.reconciler.start,
-                    Intake(intents, parts, safe_mode=safe_mode).run,
+                    Intake(intents, parts).run,
                     feed.follow_quotes,
                     feed.follow_rules,
                     relay.run,
@@ -135,19 +131,17 @@ async def open_gateway(settings: Settings, clock: Clock) -> AsyncIterator[BybitG
 
 
 class Intake:
-    """Takes intents in once the executor is armed; in safe mode never."""
+    """Takes intents in once the executor is armed."""
 
-    def __init__(self, consumer: Consumer, parts: Parts, *, safe_mode: bool) -> None:
+    def __init__(self, consumer: Consumer, parts: Parts) -> None:
         self._consumer = consumer
         self._parts = parts
-        self._safe_mode = safe_mode
 
     async def run(self) -> None:
         """Consume, for ever."""
         await self._parts.reconciler.armed.wait()
-        if not self._safe_mode:
-            executor = self._parts.executor
-            await self._consumer.run(executor.handle, executor.committed)
+        executor = self._parts.executor
+        await self._consumer.run(executor.handle, executor.committed)
 
 
 class Feed:
@@ -247,14 +241,14 @@ class Probe:
         return [] if self._parts.reconciler.armed.is_set() else ["not reconciled yet"]
 
 
-async def _epoch(pool: WritePool, settings: Settings, clock: Clock) -> int:
+async def read_epoch(pool: WritePool, settings: Settings, clock: Clock) -> int:
     async with pool.acquire() as connection:
         await check_schema(connection)
         await check_durability(connection)
         return await claim_installation(connection, settings.venue, settings.account, clock.now())
 
 
-async def _market(pool: WritePool, settings: Settings, clock: Clock) -> Market:
+async def market_of(pool: WritePool, settings: Settings, clock: Clock) -> Market:
     """Return the market once the collector has proven the pairs, with the newest quotes known."""
     pairs = await wait_for_pairs(pool, settings.symbols, clock.sleep)
     async with pool.acquire() as connection:
@@ -272,13 +266,13 @@ def _freshness(settings: Settings) -> Freshness:
     return Freshness(REPLAY_BEHIND, max(REPLAY_SILENT_SECONDS, bars))
 
 
-def _rules(settings: Settings) -> Rules:
+def rules_of(settings: Settings) -> Rules:
     policy = settings.policy
     fees = FeeRates(policy.carry.spot_taker_fee, policy.carry.perp_taker_fee)
     return Rules(policy.limits, policy.execution, fees, ENVIRONMENTS[settings.venue])
 
 
-def _history_start(settings: Settings, clock: Clock) -> datetime:
+def history_start(settings: Settings, clock: Clock) -> datetime:
     """Return from where a new installation reads the account's past, venue time."""
     began = settings.replay.start if settings.venue == "replay" else clock.now()
     return began - timedelta(days=1)

@@ -82,17 +82,19 @@ class Reconciler:
         await self.load()
         if not await wait(self._executor.connected, CONNECT_SECONDS):
             raise Transient("the private stream does not connect")
+        await cancel_resting(self._gateway, strangers=self._safe_mode)
         await self._resolve_attempts()
         await self._catch_up()
         await self._bookkeeper.load(self._history_start)
         await self._bookkeeper.read()
         await self._judge(await self.differences(), at_once=True)
         await self._journal.lease.settled()
-        await self._cancel_resting()
-        if not self._safe_mode:
-            async with self._journal.pool.acquire() as connection:
-                plans = await read_unfinished_plans(connection)
-            for plan in plans:
+        async with self._journal.pool.acquire() as connection:
+            plans = await read_unfinished_plans(connection)
+        for plan in plans:
+            if self._safe_mode:
+                await self._executor.workers[plan.pair].abandon(plan)
+            else:
                 self._executor.workers[plan.pair].offer(plan)
         self._metrics.armed.set(1)
         self.armed.set()
@@ -142,7 +144,7 @@ class Reconciler:
             found = await self.differences()
         await self._judge(found, at_once=False)
         if self._safe_mode:
-            await self._cancel_resting()
+            await cancel_resting(self._gateway, strangers=True)
 
     async def differences(self) -> list[str] | None:
         """Return where positions or wallet differ from ours; None when something is in flight."""
@@ -197,16 +199,6 @@ class Reconciler:
         for category in (Category.SPOT, Category.LINEAR):
             await self._executor.fetch_executions(category, start)
 
-    async def _cancel_resting(self) -> None:
-        """Cancel what rests: our orders never do, so it is a leftover, or in safe mode anybody's.
-
-        A stranger's order is left alone while we trade: it only stops new opens when it fills.
-        """
-        for order in await self._gateway.read_open_orders():
-            if _is_ours(order.link_id) or self._safe_mode:
-                await self._gateway.cancel_order(order.category, order.symbol, order.link_id)
-                log.warning("resting_order_cancelled", client_order_id=order.link_id)
-
     def _desk_of(self, attempt: OpenAttempt) -> Desk | None:
         for desk in self._executor.desks.values():
             product = desk.pair.spot if attempt.leg == Leg.SPOT.value else desk.pair.perp
@@ -216,6 +208,17 @@ class Reconciler:
 
     def _pairs(self) -> list[Pair]:
         return list(self._market.pairs.values())
+
+
+async def cancel_resting(gateway: TradingGateway, *, strangers: bool = False) -> None:
+    """Cancel what rests: ours is a leftover where nobody stands behind it.
+
+    A stranger's order is left alone unless ``strangers``: it only stops new opens when it fills.
+    """
+    for order in await gateway.read_open_orders():
+        if _is_ours(order.link_id) or strangers:
+            await gateway.cancel_order(order.category, order.symbol, order.link_id)
+            log.warning("resting_order_cancelled", client_order_id=order.link_id)
 
 
 def _is_ours(link_id: str) -> bool:

@@ -308,16 +308,27 @@ class Worker:
             await self._journal.alarm("pair_broken", self._owned(), plan.pair)
         await self._finish(plan, outcome.value, plan.reason, state)
 
+    async def abandon(self, plan: PlanRow) -> None:
+        """End a plan of an executor that fell silent; what stands alone is taken back elsewhere."""
+        if plan.state == "working":
+            await self._finish(plan, self._standing, "watchdog", self.desk.resting_state)
+        else:
+            await self._finish(plan, "refused", "watchdog", None)
+
     async def _give_way(self, plan: PlanRow) -> None:
         """End a plan whose target is not wanted any more; the next one starts from what it owns."""
+        await self._finish(plan, self._standing, "superseded", None)
+
+    @property
+    def _standing(self) -> str:
+        """How a plan that is ended now has ended, by what is owned."""
         match self.desk.resting_state:
             case PairState.HEDGED:
-                state = Outcome.HEDGED.value
+                return Outcome.HEDGED.value
             case PairState.CLOSED:
-                state = Outcome.FLAT.value
+                return Outcome.FLAT.value
             case _:
-                state = Outcome.BROKEN.value
-        await self._finish(plan, state, "superseded", None)
+                return Outcome.BROKEN.value
 
     async def _killed(self, plan: PlanRow) -> None:
         await self._finish(plan, "refused", "killed", self.desk.resting_state)

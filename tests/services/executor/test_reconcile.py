@@ -15,9 +15,9 @@ from tests.support.fake_gateway import FakeGateway
 async def test_a_new_leader_waits_for_the_old_ones_lease_to_run_out(pool: WritePool) -> None:
     first, second = (Lease(pool, SystemClock(), name, 4.25) for name in ("one", "two"))
     await first.take()
-    assert not await second._try_to_take()
+    assert not await second.try_to_take()
     assert await first.release()
-    assert await second._try_to_take()
+    assert await second.try_to_take()
     assert (first.epoch, second.epoch) == (1, 2)
 
 

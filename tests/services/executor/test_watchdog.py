@@ -1,0 +1,136 @@
+"""What happens while the executor is silent: how long by the database's clock, and what is done."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from services.executor.standby import run_until_quiet
+from services.executor.watchdog import Watchdog
+from shared.domain.order import Leg, client_order_id
+from shared.runtime.clock import SystemClock
+from shared.store.pool import WritePool
+from shared.venue.exchange import Exchange
+from shared.venue.records import OrderRequest
+from tests.support.clock import ManualClock
+from tests.support.executor import running, venue
+from tests.support.fake_gateway import FakeGateway
+from tests.support.markets import INSTANT
+
+OURS = client_order_id("t1", "0" * 20, Leg.PERP, 1)
+
+
+async def silent_for(pool: WritePool, seconds: int, owner: str = "one") -> None:
+    async with pool.acquire() as connection:
+        await connection.execute(
+            "INSERT INTO execution.lease (name, owner, epoch, expires_at) "
+            "VALUES ('executor', $1, 1, clock_timestamp() + make_interval(secs => 5 - $2)) "
+            "ON CONFLICT (name) DO UPDATE SET expires_at = excluded.expires_at",
+            owner,
+            seconds,
+        )
+
+
+def resting(exchange: Exchange, link_id: str) -> None:
+    exchange.place(
+        OrderRequest(
+            "linear", "BTCUSDT", "Sell", "Limit", Decimal("0.1"), Decimal(11_000), "PostOnly",
+            link_id,
+        )
+    )  # fmt: skip
+
+
+class Taken:
+    """Counts how often the lease was to be taken over."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    async def __call__(self) -> None:
+        self.times += 1
+
+
+async def test_nothing_is_done_before_there_was_an_executor(pool: WritePool) -> None:
+    exchange, taken = venue(), Taken()
+    resting(exchange, OURS)
+    await Watchdog(pool, FakeGateway(exchange), ManualClock(), taken).look()
+    assert (len(exchange.open_orders), taken.times) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "resting_left", "times"), [(3, 2, 0), (7, 1, 0), (14, 1, 0), (16, 1, 1)]
+)
+async def test_silence_first_cancels_what_we_left_resting_and_then_takes_over(
+    pool: WritePool, seconds: int, resting_left: int, times: int
+) -> None:
+    exchange, taken = venue(), Taken()
+    resting(exchange, OURS)
+    resting(exchange, "by-hand")  # a person's own order is never touched
+    await silent_for(pool, seconds)
+    await Watchdog(pool, FakeGateway(exchange), ManualClock(), taken).look()
+    assert (len(exchange.open_orders), taken.times) == (resting_left, times)
+
+
+async def test_it_takes_over_again_only_each_minute_while_nobody_comes_back(
+    pool: WritePool,
+) -> None:
+    clock, taken = ManualClock(), Taken()
+    watchdog = Watchdog(pool, FakeGateway(venue()), clock, taken)
+    await silent_for(pool, 20)
+    await watchdog.look()
+    await watchdog.look()
+    assert taken.times == 1
+    await clock.advance(60)
+    await watchdog.look()
+    assert taken.times == 2
+    await silent_for(pool, 0)  # it is back, and then gone again
+    await watchdog.look()
+    await silent_for(pool, 20)
+    await watchdog.look()
+    assert taken.times == 3
+
+
+@asynccontextmanager
+async def left_alone(pool: WritePool) -> AsyncIterator[tuple[Exchange, FakeGateway]]:
+    """An executor that died between its legs: one bitcoin bought and nothing sold."""
+    exchange = venue()
+    gateway = FakeGateway(exchange)
+    async with running(pool, exchange, gateway, release=False) as rig:
+        await rig.want("1")
+        await gateway.sent(1)
+    await silent_for(pool, 20)
+    yield exchange, gateway
+
+
+async def test_one_leg_alone_is_removed_and_the_lease_given_back(pool: WritePool) -> None:
+    async with left_alone(pool) as (exchange, gateway):
+        async with running(pool, exchange, gateway, owner="watchdog", safe_mode=True) as rig:
+            await run_until_quiet(rig.parts, (), SystemClock())
+            plans = await rig.rows("SELECT state, reason FROM execution.plan ORDER BY created_at")
+            assert [tuple(p.values()) for p in plans] == [
+                ("broken", "watchdog"),
+                ("flat", "residual"),
+            ]
+            assert await rig.ledger_difference() == {}
+            assert await rig.parts.lease.release()
+        assert exchange.wallet["BTC"] == Decimal("0.000000998")
+        async with running(pool, exchange, gateway, owner="two") as rig:
+            await rig.want("1", minutes=1)
+            rig.quote(INSTANT + timedelta(minutes=1))
+            plans = await rig.finished(3)
+            assert plans[2]["state"] == "hedged"
+
+
+async def test_hedged_pairs_are_left_alone(pool: WritePool) -> None:
+    exchange = venue()
+    gateway = FakeGateway(exchange)
+    async with running(pool, exchange, gateway, release=False) as rig:
+        await rig.want("1")
+        await rig.finished(1)
+    await silent_for(pool, 20)
+    async with running(pool, exchange, gateway, owner="watchdog", safe_mode=True) as rig:
+        await run_until_quiet(rig.parts, (), SystemClock())
+        assert len(gateway.placed) == 2
+        assert exchange.positions["BTCUSDT"].size == -1
