@@ -89,7 +89,7 @@ async def run(settings: Settings) -> None:
                 rules=rules_of(settings),
                 pace=Pace(),
                 epoch=epoch,
-                owner=f"{socket.gethostname()}:{os.getpid()}",
+                owner=owner_of(SERVICE),
                 history_start=history_start(settings, clock),
             )
             await parts.lease.take()
@@ -239,6 +239,11 @@ class Probe:
         if self._parts is None:
             return ["the lease is not ours yet"]
         return [] if self._parts.reconciler.armed.is_set() else ["not reconciled yet"]
+
+
+def owner_of(service: str) -> str:
+    """Return the name under which this process holds the lease."""
+    return f"{service}:{socket.gethostname()}:{os.getpid()}"
 
 
 async def read_epoch(pool: WritePool, settings: Settings, clock: Clock) -> int:

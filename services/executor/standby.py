@@ -1,9 +1,6 @@
 """The watchdog's process: the executor's own parts in safe mode, under the same lease."""
 
 import asyncio
-import os
-import random
-import socket
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,6 +15,7 @@ from services.executor.main import (
     history_start,
     market_of,
     open_gateway,
+    owner_of,
     read_epoch,
     rules_of,
 )
@@ -119,7 +117,7 @@ class Standby:
             rules=rules_of(self._settings),
             pace=Pace(),
             epoch=self._epoch,
-            owner=f"watchdog:{socket.gethostname()}:{os.getpid()}:{random.getrandbits(32)}",
+            owner=owner_of(SERVICE),
             history_start=history_start(self._settings, self._clock),
             safe_mode=True,
         )
