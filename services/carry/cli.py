@@ -208,8 +208,11 @@ def db_migrate() -> None:
 def _serve(name: str, process: str = "main", **options: Any) -> None:
     """Read the settings of service ``name`` and run one of its processes until told to stop."""
     from shared.config.settings import load_settings
+    from shared.runtime.crash import dies_at, on_reached
 
     settings = load_settings(name)
+    if settings.crash_at:
+        on_reached(dies_at(settings.crash_at))
     module = importlib.import_module(f"services.{name}.{process}")
     _run(module.run(settings, **options))
 

@@ -20,6 +20,7 @@ from shared.domain.order import Leg
 from shared.domain.position import PairPosition, PairState, after_fill
 from shared.exchange.ports import ExecutionReport, OrderReport
 from shared.runtime.clock import Clock
+from shared.runtime.crash import CrashPoint, reached
 from shared.store.orders import Booked, FillRow, book_fill, end_attempt, read_owner
 
 FOREIGN: Final = "foreign"
@@ -157,6 +158,8 @@ class Desk:
 
     async def _commit(self, rows: Sequence[FillRow]) -> None:
         now = self._clock.now()
+        if rows:
+            reached(CrashPoint.FILL_RECEIVED)
         new: list[tuple[FillRow, Booked]] = []
         totals: dict[str, Decimal] = {}
         async with self._journal.transaction() as connection:
@@ -165,6 +168,7 @@ class Desk:
                 if booked is None:
                     continue
                 new.append((row, booked))
+                reached(CrashPoint.FILL_STORING)
                 if booked.filled_quantity is not None:
                     totals[row.link_id] = booked.filled_quantity
             ended = self._ended(totals)
@@ -180,6 +184,8 @@ class Desk:
             await self._journal.say(
                 connection, [_fill_booked(row) for row, _ in new if row.plan_id is not None]
             )
+        if new:
+            reached(CrashPoint.FILL_STORED)
         for order, _, state in ended:
             self.end(order, state)
         for link_id, total in totals.items():

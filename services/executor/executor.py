@@ -24,6 +24,7 @@ from shared.domain.order import content_id
 from shared.domain.risk import Exposure
 from shared.exchange.ports import ExecutionReport, OrderReport, StreamReset, TradingGateway
 from shared.runtime.clock import Clock
+from shared.runtime.crash import CrashPoint, reached
 from shared.store.ledger import STABLE, Sums
 from shared.store.orders import (
     FillRow,
@@ -148,6 +149,7 @@ class Executor:
             return
         if message.pair not in self.desks:
             raise InvariantViolation(f"intent {message.intent_id} is for unknown {message.pair}")
+        reached(CrashPoint.INTENT_READ)
         await self._journal.lease.require(connection)
         now = self._clock.now()
         plan = self._plan(message, now)
@@ -232,6 +234,7 @@ class Executor:
         plan = self._plan(wanted, now)
         async with self._journal.transaction() as connection:
             made = await _insert(connection, plan, now)
+            reached(CrashPoint.REPAIR_STORING)
         if made:
             log.warning(
                 "residual_found",

@@ -17,6 +17,7 @@ from shared.bus.streams import EXECUTION_EVENTS
 from shared.domain.execution import Mode
 from shared.domain.position import PairPosition, PairState
 from shared.runtime.clock import Clock
+from shared.runtime.crash import CrashPoint, reached
 from shared.store.orders import (
     AttemptRow,
     Claim,
@@ -156,6 +157,8 @@ class Journal:
                 code=code,
                 message=message,
             )
+            reached(CrashPoint.ANSWER_STORING)
+        reached(CrashPoint.ANSWER_STORED)
 
     async def finish(
         self,

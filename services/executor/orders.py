@@ -24,6 +24,7 @@ from shared.domain.errors import (
 from shared.domain.order import OrderTicket, Side
 from shared.exchange.ports import TradingGateway
 from shared.runtime.clock import Clock
+from shared.runtime.crash import CrashPoint, reached
 from shared.store.orders import AttemptRow
 
 SENDS_MAX: Final = 20
@@ -194,6 +195,7 @@ class Orders:
         """Ask for the end of a resting order; only a read says that it came."""
         try:
             await self._gateway.cancel_order(order.category, order.symbol, order.link_id)
+            reached(CrashPoint.CANCEL_SENT)
         except (OrderRejected, OutcomeUnknown, Transient, Malformed) as error:
             log.warning("cancel_unanswered", **_names(order), detail=str(error))
 
@@ -205,12 +207,15 @@ class Orders:
     async def _place(self, ticket: OrderTicket, order: Tracked) -> str:
         if self._clock.now() - order.signed_at > timedelta(seconds=self._pace.stalled_seconds):
             raise RateLimited("not sent: too long ago since it was signed")
-        return await self._gateway.place_order(ticket, order.signed_at)
+        order_id = await self._gateway.place_order(ticket, order.signed_at)
+        reached(CrashPoint.ANSWERED)
+        return order_id
 
     async def _accepted(self, desk: Desk, order: Tracked, order_id: str) -> None:
         if await self._news_within(desk, order, self._pace.ack_seconds):
             return  # its fills carried the order id into the journal
         await self._journal.answer(order.link_id, "live", order_id=order_id)
+        reached(CrashPoint.LIVE)
         await self._news_within(desk, order, self._pace.poll_seconds)
         await self.settle(desk, order, accepted=True)
 

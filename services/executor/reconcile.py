@@ -21,6 +21,7 @@ from shared.domain.money import ZERO, plain
 from shared.domain.order import Leg, parse_client_order_id
 from shared.exchange.ports import TradingGateway
 from shared.runtime.clock import Clock
+from shared.runtime.crash import CrashPoint, reached
 from shared.store.orders import (
     OpenAttempt,
     read_attempt_times,
@@ -78,6 +79,7 @@ class Reconciler:
 
         The loops of the executor must be running: reports are booked by them.
         """
+        reached(CrashPoint.LEASE_TAKEN)
         await self._gateway.check_account(sorted(p.perp.symbol for p in self._pairs()))
         await self.load()
         if not await wait(self._executor.connected, CONNECT_SECONDS):

@@ -35,6 +35,7 @@ from shared.domain.position import PairState
 from shared.domain.risk import Exposure, Refused, RiskLimits, review
 from shared.domain.routing import Route, route
 from shared.runtime.clock import Clock
+from shared.runtime.crash import CrashPoint, reached
 from shared.store.orders import AttemptRow, PlanRow, read_first_booked_at, read_tries
 
 ADDS_RISK: Final = 1
@@ -290,6 +291,9 @@ class Worker:
             plan.correlation_id,
             rests=send.rests,
         )
+        if send.purpose is not Purpose.FIRST:
+            hedges = send.purpose is Purpose.HEDGE
+            reached(CrashPoint.HEDGE_WANTED if hedges else CrashPoint.UNWIND_WANTED)
         opens = send.purpose is Purpose.FIRST and plan.target_quantity > self.desk.held
         self.desk.orders[link_id] = order
         claim = await self._journal.claim(attempt, ADDS_RISK if opens else REDUCES_RISK)
@@ -297,6 +301,9 @@ class Worker:
             self.desk.orders.pop(link_id)
             return False
         self._sent.append(now)
+        reached(CrashPoint.CLAIMED)
+        if send.purpose is Purpose.HEDGE:
+            reached(CrashPoint.HEDGE_CLAIMED)
         await self._orders.send(self.desk, order, attempt)
         return True
 

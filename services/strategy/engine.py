@@ -29,6 +29,7 @@ from shared.domain.portfolio import Portfolio, apply
 from shared.domain.strategy import Decision
 from shared.domain.view import MarketView, PerpPrices
 from shared.runtime.clock import Clock
+from shared.runtime.crash import CrashPoint, reached
 from shared.store.decisions import (
     IntentRow,
     insert_decision,
@@ -181,6 +182,8 @@ class Engine:
         rows = self._intent_rows(decision, decision_id)
         missed = self._missed(instant)
         now = self._clock.now()
+        if rows:
+            reached(CrashPoint.DECIDED)
         async with self._pool.acquire() as connection, connection.transaction():
             await insert_decision(
                 connection,
@@ -196,6 +199,7 @@ class Engine:
             )
             if rows:
                 await enqueue(connection, STRATEGY_INTENTS, [_message(row) for row in rows])
+                reached(CrashPoint.INTENT_STORING)
             if missed:
                 await insert_late_instants(connection, missed, "overrun", now)
         self._committed(instant, rows, missed, decision_id)

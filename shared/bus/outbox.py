@@ -14,6 +14,7 @@ from shared.bus.redis import stop_if_cancelled
 from shared.bus.streams import BODY, LENGTH_DEFAULT, LENGTHS, entry_id, parse_entry_id
 from shared.domain.errors import Misconfigured
 from shared.runtime.clock import Clock
+from shared.runtime.crash import CrashPoint, reached
 from shared.runtime.retry import backoff_delays
 from shared.store.pool import UNAVAILABLE as STORE_UNAVAILABLE
 from shared.store.pool import WritePool
@@ -102,7 +103,9 @@ class Relay:
             async with self._pool.acquire() as connection:
                 rows = await connection.fetch(READ_ROWS, stream, self._places[stream], BATCH)
             if rows:
+                reached(CrashPoint.INTENT_STORED)
                 await self._add(stream, rows)
+                reached(CrashPoint.RELAYED)
                 self._places[stream] = rows[-1]["sequence"]
             full = len(rows) == BATCH
 

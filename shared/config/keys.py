@@ -87,6 +87,7 @@ class Keys(BaseSettings):
     state_dir: Path = Path(".state")
     role_passwords_dir: Path | None = None
     dashboard_dir: Path = Path("dashboard-ui/out")
+    crash_at: str = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("symbols", mode="before")

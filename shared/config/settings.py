@@ -92,6 +92,7 @@ class Settings:
     state_dir: Path
     dashboard_dir: Path
     log_level: str
+    crash_at: str
     role_passwords: Mapping[str, str] = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
 
@@ -138,6 +139,7 @@ def load_settings(service: str, environ: Mapping[str, str] | None = None) -> Set
         state_dir=keys.state_dir,
         dashboard_dir=keys.dashboard_dir,
         log_level=keys.log_level,
+        crash_at=_crash_at(keys),
         role_passwords=passwords,
         secrets=_secrets(keys, passwords),
     )
@@ -235,3 +237,10 @@ def _secrets(keys: Keys, passwords: Mapping[str, str]) -> tuple[str, ...]:
     stated = {keys.secret(name) for name in Keys.secret_names()} | set(passwords.values())
     in_urls = {urlsplit(url).password or "" for url in (keys.database_url, keys.redis_url)}
     return tuple(sorted((stated | in_urls | {unquote(value) for value in in_urls}) - {""}))
+
+
+def _crash_at(keys: Keys) -> str:
+    """Return where this process is to end itself: for the simulator only, never with real money."""
+    if keys.crash_at and keys.venue not in ("replay", "paper"):
+        raise Misconfigured("CARRY_CRASH_AT is for the simulator only; leave it out.")
+    return keys.crash_at

@@ -40,6 +40,7 @@ from shared.exchange.ports import (
     StreamReset,
 )
 from shared.runtime.clock import Clock
+from shared.runtime.crash import CrashPoint, reached
 
 WINDOW: Final = timedelta(days=7)
 PAGES_MAX: Final = 10_000
@@ -114,7 +115,10 @@ class BybitGateway:
             query["isLeverage"] = 0
         else:
             query |= {"positionIdx": 0, "reduceOnly": ticket.reduce_only}
-        result = await self._rest.write("place_order", query, signed_at=signed_at)
+        sending = asyncio.ensure_future(self._rest.write("place_order", query, signed_at=signed_at))
+        await asyncio.sleep(0)  # the request is another thread's now
+        reached(CrashPoint.SENDING)
+        result = await sending
         order_id = result.get("orderId")
         if not isinstance(order_id, str) or not order_id:
             raise OutcomeUnknown(f"{ticket.link_id}: accepted without an order id")
