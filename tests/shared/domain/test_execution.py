@@ -249,3 +249,22 @@ def test_what_stands_alone_beside_an_unusable_book_is_taken_back_in_time() -> No
     assert sent(advance(progress, bad, ExecutionPolicy(), FEE))[:3] == ("SPOT", "unwind", "Sell")
     gone = market(spot=quote(*WIDE["crossed"]), perp=quote(*WIDE["crossed"]))
     assert advance(progress, gone, ExecutionPolicy(), FEE) == Wait("a book is unsound")
+
+
+def test_a_hundred_round_trips_leave_less_dust_than_one_step() -> None:
+    owned = {Leg.SPOT: Decimal(0), Leg.PERP: Decimal(0)}
+    for target in (Decimal(1), Decimal(0)) * 100:
+        tries: tuple[Purpose, ...] = ()
+        while True:
+            progress = PlanProgress(target, Leg.SPOT, owned[Leg.SPOT], owned[Leg.PERP], tries)
+            command = advance(progress, market(), ExecutionPolicy(), FEE)
+            if not isinstance(command, Send):
+                break
+            tries = (*tries, command.purpose)
+            bought = command.leg is Leg.SPOT and command.side is Side.BUY
+            fee = command.quantity * FEE if bought else 0
+            owned[command.leg] += command.quantity * command.side.sign - fee
+        assert command == Finish(Outcome.FLAT if target == 0 else Outcome.HEDGED)
+    # What a round trip cannot sell is the next one's: it never adds up.
+    assert 0 <= owned[Leg.SPOT] < Decimal("0.000001")
+    assert owned[Leg.PERP] == 0

@@ -7,11 +7,12 @@ from decimal import Decimal
 import pytest
 
 from shared.domain.events import TargetSet
+from shared.domain.instrument import Pair
 from shared.domain.policy import CarryPolicy
 from shared.domain.portfolio import Portfolio, apply
 from shared.domain.strategy import Decision, Verdict, decide
 from shared.domain.universe import Reason
-from tests.support.markets import INSTANT, MIDNIGHT, market, quote, settlements, snapshot
+from tests.support.markets import INSTANT, MIDNIGHT, market, pair, quote, settlements, snapshot
 
 POLICY = CarryPolicy(
     forecast_settlements=21,
@@ -148,3 +149,32 @@ def test_a_perpetual_under_spot_is_charged_the_basis_it_may_lose() -> None:
     (appraisal,) = decide(Portfolio(), snapshot(below), POLICY).appraisals
     assert appraisal.costs is not None
     assert appraisal.costs.basis == Decimal("0.002")  # 9,980 against 10,000
+
+
+def delisted(status: str = "Trading") -> Pair:
+    """A pair whose perpetual has its delivery announced for tomorrow."""
+    of = pair()
+    perp = replace(of.perp, status=status, delivery_at=INSTANT + timedelta(days=1))
+    return replace(of, perp=perp)
+
+
+@pytest.mark.parametrize("status", ["Trading", "Delivering", "Closed", "Gone"])
+def test_a_pair_is_left_as_soon_as_its_delivery_is_announced(status: str) -> None:
+    leaving = snapshot(market(pair=delisted(status)))
+    decision = decide(holding("BTCUSDT", "1"), leaving, POLICY)
+    assert only(decision) == (Verdict.CLOSE, Reason.DELISTING)
+    (intent,) = decision.intents
+    assert intent.quantity == 0
+
+
+def test_a_pair_with_a_delivery_ahead_is_never_opened_however_well_it_pays() -> None:
+    decision = decide(Portfolio(), snapshot(market(pair=delisted(), rate="0.01")), POLICY)
+    assert only(decision) == (Verdict.PASSED_OVER, Reason.NOT_TRADING)
+    assert decision.intents == ()
+
+
+def test_a_halt_without_a_delivery_is_waited_out() -> None:
+    of = pair()
+    halted = market(pair=replace(of, spot=replace(of.spot, status="Halted")))
+    decision = decide(holding("BTCUSDT", "1"), snapshot(halted), POLICY)
+    assert only(decision) == (Verdict.HOLD, Reason.NOT_KNOWN)
