@@ -305,7 +305,7 @@ def _script(settings: SimulatorSettings, start_ms: int) -> Script:
     """Return the script; only a market that is made up can be told what to do."""
     script = read_script(settings.faults, start_ms) if settings.faults is not None else Script()
     if script.happenings and settings.synthetic is None:
-        raise Misconfigured(f"{settings.faults}: [[event]] needs --synthetic: others cannot do it.")
+        raise Misconfigured(f"{settings.faults}: events need --synthetic: others cannot do them.")
     return script
 
 
