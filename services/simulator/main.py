@@ -149,7 +149,8 @@ async def open_simulator(
         desk.audience = hub
         await desk.open(state)
         draw = Random(SEED)  # noqa: S311 - which of many orders are cancelled, nothing secret
-        door = Door(desk, key, venue_wall, metrics, AddressLimits(), draw.sample)
+        pressed = faults.pressed if faults else frozenset
+        door = Door(desk, key, venue_wall, metrics, AddressLimits(), draw.sample, pressed)
         trade = TradeSocket(door, key, wall, faults)
         mishap = _mishap(desk, hub, trade)
         faulty = FaultyDoor(door, faults, wall, mishap) if faults else None
