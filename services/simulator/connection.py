@@ -10,6 +10,11 @@ from shared.runtime.clock import Clock
 
 OUTBOX_MAX: Final = 10_000
 PRIVATE: Final = "private"
+STRAYS: Final = {
+    True: '{"id":"0","topic":"greeks","creationTime":0,"data":[]}',
+    False: '{"topic":"insurance.USDT","type":"delta","ts":0,"data":[]}',
+}
+"""Messages of the venue that nobody subscribed to, on the private stream and on a public one."""
 
 
 class Connection:
@@ -55,6 +60,8 @@ class Connection:
                 return
             case "duplicated_event":
                 self.send(message)
+            case "stray_event":
+                self.send(STRAYS[self.channel == PRIVATE])
         self.send(message)
         held, self._held = self._held, []
         for each in held:

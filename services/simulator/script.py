@@ -18,8 +18,11 @@ REQUEST_KINDS: Final = frozenset(
     {"lost_request", "late_request", "lost_reply", "late_reply", "error", "malformed"}
 )
 EVENT_KINDS: Final = frozenset(
-    {"dropped_event", "duplicated_event", "reordered_event", "delayed_event", "silence"}
-)
+    {
+        "dropped_event", "duplicated_event", "reordered_event", "delayed_event", "silence",
+        "stray_event",
+    }
+)  # fmt: skip
 MOMENT_KINDS: Final = frozenset(
     {"restart", "disconnect", "maintenance", "key_revoked", "deleveraging"}
 )

@@ -59,6 +59,30 @@ async def test_products_we_do_not_trade_are_passed_over(
     await events.aclose()  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    "stray",
+    [
+        private("greeks", {"baseCoin": "ETH"}),
+        private("execution.fast", {"category": "linear", "execId": "1", "symbol": "BTCUSDT"}),
+        private("execution.fast.linear", {"category": "linear"}),
+        {"topic": "dcp.future", "data": None},
+        {"success": False, "ret_msg": "error:handler not found", "op": "subscribe", "req_id": "9"},
+        {"op": "unsubscribe", "success": True, "req_id": "9"},
+        {"notOfThisVenue": [1]},
+    ],
+)
+async def test_what_was_not_asked_for_neither_ends_the_stream_nor_is_booked(
+    venue: ScriptedVenue, gateway: BybitGateway, stray: dict[str, Any]
+) -> None:
+    events = gateway.private_events()
+    await soon(anext(events))
+    await venue.push(PRIVATE, stray)
+    await venue.push(PRIVATE, private("execution", EXECUTION))
+    assert isinstance(await soon(anext(events)), ExecutionReport)
+    assert venue.connections == 1
+    await events.aclose()  # type: ignore[attr-defined]
+
+
 async def test_a_lost_connection_is_rebuilt_and_said(
     venue: ScriptedVenue, gateway: BybitGateway
 ) -> None:
