@@ -54,7 +54,7 @@ async def test_pybits_own_socket_dies_of_it_without_a_word(
 
     socket = await asyncio.to_thread(listen)
     async with asyncio.timeout(10):  # the library does not wait for its subscription
-        while not any(each.topics for each in venue.hub._connections):
+        while not any(each.topics for each in venue.hub._connections):  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.01)
     await buy(venue)
     await asyncio.to_thread(socket.wst.join, 10)
