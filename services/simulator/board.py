@@ -182,8 +182,9 @@ class Board:
         stamps = self.at_ms or 0, self._seq, listing.update
         listing.before = listing.last
         listing.last = self._shown(category, symbol, books, bar, stamps)
+        told: list[News] = [_publication(listing, kind) for kind in KINDS]
         asked = self._asked.get((category, symbol), ())
-        return [self._publication(listing, kind) for kind in (*KINDS, *asked)]
+        return [*told, *(self._derived(listing, kind) for kind in asked)]
 
     def ask(self, category: str, topic: str) -> None:
         """Make the news of ``topic`` from now on, if they are not made anyway."""
@@ -198,23 +199,21 @@ class Board:
         listing = self._listings.get((category, symbol))
         if self.at_ms is None or listing is None or not listing.update:
             return None
-        if kind not in (*KINDS, *DERIVED):
-            return None
-        return self._publication(listing, kind)
+        if kind in DERIVED:
+            return self._derived(listing, kind)
+        return _publication(listing, kind) if kind in KINDS else None
 
     def ticker(self, category: str, symbol: str, books: tuple[Levels, Levels], bar: Bar) -> Row:
         """Return the row of market/tickers for a product that may not be published yet."""
         shown = self._shown(category, symbol, books, bar)
         return self._ticker(category, symbol, shown, rest=True)
 
-    def _publication(self, listing: Listing, kind: str) -> News:
-        name = listing.symbol
-        if kind in DERIVED:
-            write = self._limits if kind == LIMITS else partial(self._candles, kind[6:])
-            product = partial(write, listing.category, name)
-            topic = f"{kind}.{name}"
-            return Derived(listing.category, topic, listing.last, listing.before, product)
-        return Publication(listing.category, f"{kind}.{name}", name, listing.last, listing.before)
+    def _derived(self, listing: Listing, kind: str) -> Derived:
+        write = self._limits if kind == LIMITS else partial(self._candles, kind.partition(".")[2])
+        product = listing.category, listing.symbol
+        topic = f"{kind}.{listing.symbol}"
+        write_product = partial(write, *product)
+        return Derived(listing.category, topic, listing.last, listing.before, write_product)
 
     def _limits(self, category: str, symbol: str, last: Shown, _: int) -> Row:
         assert last.bar is not None
@@ -305,6 +304,11 @@ class Board:
             "preQty": "",
             "curPreListingPhase": "",
         }
+
+
+def _publication(listing: Listing, kind: str) -> Publication:
+    name = listing.symbol
+    return Publication(listing.category, f"{kind}.{name}", name, listing.last, listing.before)
 
 
 def last_price(category: str, bar: Bar) -> Decimal:

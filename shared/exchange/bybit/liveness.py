@@ -1,6 +1,7 @@
 """Which topics of one socket still speak: an open socket and a pong prove nothing of a topic."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from shared.exchange.bybit.frames import PublicFrame
@@ -9,6 +10,32 @@ REPEAT_SECONDS: Final = 3.0
 """An unchanged level-1 book comes again after this long. Source: Bybit V5 orderbook topic."""
 GAPS_MISSED: Final = 3
 WEIGHT: Final = 0.125
+
+
+@dataclass(slots=True)
+class _Pace:
+    """One topic: when it spoke last, of what instant, and its mean gap on each of the clocks."""
+
+    heard: float
+    stamp: int
+    gap: float = 0.0
+    step: float = 0.0
+
+    def note(self, now: float, stamp: int) -> None:
+        since = now - self.heard
+        self.gap = self.gap + WEIGHT * (since - self.gap) if self.gap else since
+        self.heard = now
+        if stamp > self.stamp:
+            if self.stamp:  # what could not be read has none
+                moved = stamp - self.stamp
+                self.step = self.step + WEIGHT * (moved - self.step) if self.step else moved
+            self.stamp = stamp
+
+    def is_stale(self, now: float, newest_ms: int, behind_ms: int) -> bool:
+        behind = newest_ms - self.stamp
+        if behind > (behind_ms if self.step <= behind_ms else GAPS_MISSED * self.step):
+            return True
+        return behind > 0 and now - self.heard > GAPS_MISSED * max(REPEAT_SECONDS, self.gap)
 
 
 class Liveness:
@@ -21,24 +48,20 @@ class Liveness:
 
     def __init__(self, topics: Sequence[str]) -> None:
         self._topics = tuple(topics)
-        self._heard: dict[str, float] = {}
-        self._gaps: dict[str, float] = {}
-        self._stamps: dict[str, int] = {}
-        self._steps: dict[str, float] = {}
+        self._paces: dict[str, _Pace] = {}
 
     def hear(self, frames: Iterable[PublicFrame], now: float) -> None:
         """Note what arrived at ``now``."""
         for topic, stamp in {frame.topic: frame.ts for frame in frames}.items():
-            _follow(self._gaps, topic, self._heard.get(topic), now)
-            self._heard[topic] = now
-            before = self._stamps.get(topic, 0)
-            if stamp > before:
-                _follow(self._steps, topic, before or None, stamp)
-                self._stamps[topic] = stamp
+            pace = self._paces.get(topic)
+            if pace is None:
+                self._paces[topic] = _Pace(now, stamp)
+            else:
+                pace.note(now, stamp)
 
     def unheard(self) -> list[str]:
         """Return the topics that have not spoken yet."""
-        return [topic for topic in self._topics if topic not in self._heard]
+        return [topic for topic in self._topics if topic not in self._paces]
 
     def stale(self, now: float, newest_ms: int, behind_ms: int) -> list[str]:
         """Return the topics that spoke and have fallen back behind the venue's newest stamp.
@@ -49,20 +72,5 @@ class Liveness:
         return [
             topic
             for topic in self._topics
-            if topic in self._heard and self._is_stale(topic, now, newest_ms, behind_ms)
+            if (pace := self._paces.get(topic)) and pace.is_stale(now, newest_ms, behind_ms)
         ]
-
-    def _is_stale(self, topic: str, now: float, newest_ms: int, behind_ms: int) -> bool:
-        behind = newest_ms - self._stamps.get(topic, 0)
-        step = self._steps.get(topic, 0.0)
-        if behind > (behind_ms if step <= behind_ms else GAPS_MISSED * step):
-            return True
-        gap = max(REPEAT_SECONDS, self._gaps.get(topic, 0.0))
-        return behind > 0 and now - self._heard[topic] > GAPS_MISSED * gap
-
-
-def _follow(means: dict[str, float], topic: str, before: float | None, now: float) -> None:
-    """Move the mean gap of a topic towards its newest gap."""
-    if before is not None:
-        mean = means.get(topic, now - before)
-        means[topic] = mean + WEIGHT * (now - before - mean)

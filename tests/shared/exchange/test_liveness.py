@@ -62,3 +62,10 @@ def test_where_the_venue_stands_still_nothing_falls_back() -> None:
 
 def test_what_has_never_spoken_is_unheard_and_not_stale() -> None:
     assert Liveness([BOOK]).stale(1e9, DAY_MS, 0) == []
+
+
+def test_a_message_without_a_stamp_does_not_stretch_the_bound() -> None:
+    liveness = Liveness([BOOK])
+    for tick, stamp in enumerate((0, 1_700_000_000_000, 1_700_000_001_000)):
+        liveness.hear(said(stamp, BOOK), float(tick))
+    assert liveness.stale(2.0, 1_700_000_004_501, 3_500) == [BOOK]
