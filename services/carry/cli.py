@@ -82,7 +82,7 @@ def simulator(
     synthetic: Annotated[
         int | None, typer.Option(min=1, max=1000, help="Make so many symbols up.")
     ] = None,
-    faults: Annotated[Path | None, typer.Option(help="Go wrong as this script says.")] = None,
+    faults: Annotated[Path | None, typer.Option(help="Go wrong as this YAML script says.")] = None,
     speed: Annotated[
         float | None, typer.Option(min=0.001, help="Venue seconds per second, of what is not live.")
     ] = None,

@@ -3,12 +3,14 @@
 import contextlib
 import random
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from typing import Final
 
 import structlog
 from redis.asyncio import Redis
 
 from services.collector.collector import Collector
+from services.collector.freshness import behind_max, missing_of
 from services.collector.funding import FundingRecorder
 from services.collector.instruments import InstrumentRecorder
 from services.collector.meters import Meters
@@ -35,8 +37,6 @@ SERVICE: Final = "collector"
 STREAMS: Final = (MARKET_FUNDING, MARKET_INSTRUMENTS)
 POOL_MAX: Final = 10
 BEAT_SECONDS: Final = 1.0
-SILENCE_MAX_SECONDS: Final = 10.0
-"""A venue that stands still repeats its books every three seconds."""
 
 log = structlog.get_logger()
 
@@ -55,7 +55,8 @@ async def run(settings: Settings) -> None:
         metrics = Metrics(SERVICE)
         meters = Meters(metrics)
         collector = _collector(settings, pool, redis, feed, relay, meters, clock)
-        probe = Probe(collector, feed, pool, redis, meters, clock)
+        behind = behind_max(settings.venue)
+        probe = Probe(collector, feed, pool, redis, meters, clock, behind)
         async with HealthServer(
             metrics, host=settings.http.host, port=settings.http.port, ready=probe.missing
         ):
@@ -93,7 +94,9 @@ class Probe:
         redis: Redis,
         meters: Meters,
         clock: Clock,
+        behind: timedelta,
     ) -> None:
+        self._behind = behind
         self._collector = collector
         self._feed = feed
         self._pool = pool
@@ -107,13 +110,7 @@ class Probe:
         return [*reasons, *await unreachable(self._pool, self._redis)]
 
     def _reasons(self) -> list[str]:
-        reasons = self._collector.missing()
-        if not self._feed.is_listening:
-            reasons.append("the public streams are not subscribed yet")
-        silence = self._feed.silence_seconds()
-        if silence is not None and silence > SILENCE_MAX_SECONDS:
-            reasons.append(f"no public message for {silence:.0f} s")
-        return reasons
+        return [*self._collector.missing(), *missing_of(self._feed, self._behind)]
 
     async def beat(self) -> None:
         """Store a heartbeat each second; a store that is away is waited for."""

@@ -15,6 +15,7 @@ from starlette.websockets import WebSocket
 
 from services.simulator.auth import AddressLimits, Key, RateLimits
 from services.simulator.desk import Desk
+from services.simulator.pool import Pressed
 from services.simulator.public import PUBLIC_ROUTES, PublicApi
 from services.simulator.query import Query
 from services.simulator.routes import private_routes
@@ -53,8 +54,9 @@ class Door:
         metrics: Metrics,
         addresses: AddressLimits,
         sample: Sample,
+        pressed: Pressed = frozenset,
     ) -> None:
-        self._public = PublicApi(desk, wall)
+        self._public = PublicApi(desk, wall, pressed)
         self._private = private_routes(desk, self._public, key.api_key, sample)
         self._key = key
         self._wall = wall

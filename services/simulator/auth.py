@@ -1,5 +1,7 @@
 """Who may ask: V5 signatures over the raw bytes, the receive window, and rate limits."""
 
+import base64
+import functools
 import hashlib
 import hmac
 from collections import deque
@@ -7,9 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from Crypto.Hash import SHA256
+from Crypto.PublicKey import RSA
+from Crypto.Signature import pkcs1_15
+
+from shared.domain.errors import Misconfigured
 from shared.venue.rules import Refused
 
 FUTURE_MS: Final = 1000
+PEM: Final = "-----BEGIN"
 SECOND_MS: Final = 1000
 RESET_MARGIN_MS: Final = 5
 DEFAULT_WINDOW: Final = "5000"
@@ -19,10 +27,19 @@ ADDRESS_SPAN_MS: Final = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The one key that this venue knows."""
+    """The one key that this venue knows; its secret is shared, or the public half of an RSA key.
+
+    Source: bybit-v5.md 2.3. Keys made by the venue sign with HMAC-SHA256 in lower-case hex, keys
+    made by their owner with RSA-SHA256 in base64; of those the venue holds the public half (PEM).
+    """
 
     api_key: str
     api_secret: str
+
+    def __post_init__(self) -> None:
+        """Raise Misconfigured for a PEM text that holds no RSA key."""
+        if PEM in self.api_secret:
+            _public_key(self.api_secret)
 
     def check_request(self, headers: Mapping[str, str], payload: bytes, now_ms: int) -> None:
         """Raise Refused unless key, wall-clock window and signature of a request hold.
@@ -57,8 +74,29 @@ class Key:
         return known and self._signed(f"GET/realtime{expires}".encode(), signature)
 
     def _signed(self, message: bytes, signature: str) -> bool:
+        if PEM in self.api_secret:
+            return _rsa_signed(self.api_secret, message, signature)
         right = hmac.new(self.api_secret.encode(), message, hashlib.sha256).hexdigest()
         return hmac.compare_digest(right.encode(), signature.encode())
+
+
+def _rsa_signed(pem: str, message: bytes, signature: str) -> bool:
+    try:
+        given = base64.b64decode(signature, validate=True)
+        pkcs1_15.new(_public_key(pem)).verify(SHA256.new(message), given)
+    except ValueError:
+        return False
+    return True
+
+
+@functools.cache
+def _public_key(pem: str) -> RSA.RsaKey:
+    try:
+        return RSA.import_key(pem).public_key()
+    except (ValueError, IndexError, TypeError) as error:
+        raise Misconfigured(
+            f"CARRY_API_SECRET holds no RSA key ({error}): give the PEM of the public half."
+        ) from error
 
 
 class RateLimits:

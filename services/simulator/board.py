@@ -6,17 +6,21 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
+from services.simulator.candles import BARS_MOST, INTERVALS, UNRECORDED, moved_candles
 from services.simulator.market import Product, Source
 from shared.history.records import Bar
 from shared.venue.amounts import plain, quotient
 from shared.venue.books import Levels
+from shared.venue.matching import price_bounds
 
 Row = dict[str, Any]
 Lines = list[list[str]]
 
-UNRECORDED: Final = "0"
 DEPTHS: Final = ("orderbook.50", "orderbook.200", "orderbook.1000")  # all hold every level
 KINDS: Final = ("tickers", "orderbook.1", *DEPTHS)
+LIMITS: Final = "priceLimit"
+DERIVED: Final = (LIMITS, *(f"kline.{interval}" for interval in INTERVALS))
+"""Kinds that are made only for products of which somebody has asked for them."""
 SEQ_PER_MS: Final = 1000  # room for the messages of one millisecond
 
 
@@ -108,6 +112,33 @@ class Publication:
         return {"topic": self.topic, "type": form, "ts": self.last.at_ms, "data": data, **more}
 
 
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """News that follow from the prices; ``write`` says what happened after an instant."""
+
+    category: str
+    topic: str
+    last: Shown
+    before: Shown
+    write: Callable[[Shown, int], Row]
+
+    def whole(self) -> Row:
+        """Return what stands now."""
+        return self._message(_priced_ms(self.last) - 1)
+
+    def change(self) -> Row:
+        """Return what is new since the publication before."""
+        before = _priced_ms(self.before)
+        return self._message(before) if before else self.whole()
+
+    def _message(self, since_ms: int) -> Row:
+        written = self.write(self.last, since_ms)
+        return {"topic": self.topic, **written, "ts": self.last.at_ms}
+
+
+News = Publication | Derived
+
+
 class Board:
     """Publishes what ``show`` is given; nothing is published before the first."""
 
@@ -117,6 +148,7 @@ class Board:
         self._seq = 0
         self._listings: dict[Product, Listing] = {}
         self._days: dict[Product, tuple[int, tuple[Decimal, ...]]] = {}
+        self._asked: dict[Product, list[str]] = {}
         for category, symbol in market.products:
             nothing = self._shown(category, symbol, ([], []), None)
             self._listings[category, symbol] = Listing(category, symbol, nothing, nothing)
@@ -142,7 +174,7 @@ class Board:
 
     def show(
         self, category: str, symbol: str, books: tuple[Levels, Levels], bar: Bar
-    ) -> list[Publication]:
+    ) -> list[News]:
         """Take one product's new book and prices in and return what its topics say."""
         listing = self._listings[category, symbol]
         self._seq += 1
@@ -150,24 +182,56 @@ class Board:
         stamps = self.at_ms or 0, self._seq, listing.update
         listing.before = listing.last
         listing.last = self._shown(category, symbol, books, bar, stamps)
-        return [self._publication(listing, kind) for kind in KINDS]
+        told: list[News] = [_publication(listing, kind) for kind in KINDS]
+        asked = self._asked.get((category, symbol), ())
+        return [*told, *(self._derived(listing, kind) for kind in asked)]
 
-    def publication(self, category: str, topic: str) -> Publication | None:
+    def ask(self, category: str, topic: str) -> None:
+        """Make the news of ``topic`` from now on, if they are not made anyway."""
+        kind, _, symbol = topic.rpartition(".")
+        asked = self._asked.setdefault((category, symbol), [])
+        if kind in DERIVED and kind not in asked:
+            asked.append(kind)
+
+    def publication(self, category: str, topic: str) -> News | None:
         """Return what a topic said last, to whom it is new; None before it said anything."""
         kind, _, symbol = topic.rpartition(".")
         listing = self._listings.get((category, symbol))
-        if self.at_ms is None or listing is None or not listing.update or kind not in KINDS:
+        if self.at_ms is None or listing is None or not listing.update:
             return None
-        return self._publication(listing, kind)
+        if kind in DERIVED:
+            return self._derived(listing, kind)
+        return _publication(listing, kind) if kind in KINDS else None
 
     def ticker(self, category: str, symbol: str, books: tuple[Levels, Levels], bar: Bar) -> Row:
         """Return the row of market/tickers for a product that may not be published yet."""
         shown = self._shown(category, symbol, books, bar)
         return self._ticker(category, symbol, shown, rest=True)
 
-    def _publication(self, listing: Listing, kind: str) -> Publication:
-        name = listing.symbol
-        return Publication(listing.category, f"{kind}.{name}", name, listing.last, listing.before)
+    def _derived(self, listing: Listing, kind: str) -> Derived:
+        write = self._limits if kind == LIMITS else partial(self._candles, kind.partition(".")[2])
+        product = listing.category, listing.symbol
+        topic = f"{kind}.{listing.symbol}"
+        write_product = partial(write, *product)
+        return Derived(listing.category, topic, listing.last, listing.before, write_product)
+
+    def _limits(self, category: str, symbol: str, last: Shown, _: int) -> Row:
+        assert last.bar is not None
+        band = self._market.products[category, symbol].price_band
+        index = self._market.index(symbol, last.bar)
+        reference = last.bar.mark if category == "linear" else index
+        return {"data": limit_row(symbol, reference, band)}
+
+    def _candles(
+        self, interval: str, category: str, symbol: str, last: Shown, since_ms: int
+    ) -> Row:
+        now = last.bar
+        assert now is not None
+        bars = self._market.closed_bars(symbol, now.at_ms, BARS_MOST)
+        candles = moved_candles(
+            bars, INTERVALS[interval], partial(last_price, category), now, since_ms
+        )
+        return {"type": "snapshot", "data": [c.row(interval, now.at_ms) for c in candles]}
 
     def _shown(
         self,
@@ -183,7 +247,7 @@ class Board:
         """Return the ticker; volumes are not in the record and stay blank."""
         assert shown.bar is not None
         bar, linear = shown.bar, category == "linear"
-        last = bar.perp if linear else bar.spot
+        last = last_price(category, bar)
         opened, high, low, hour_ago = self._day(category, symbol, bar)
         row: Row = {
             "symbol": symbol,
@@ -240,6 +304,29 @@ class Board:
             "preQty": "",
             "curPreListingPhase": "",
         }
+
+
+def _publication(listing: Listing, kind: str) -> Publication:
+    name = listing.symbol
+    return Publication(listing.category, f"{kind}.{name}", name, listing.last, listing.before)
+
+
+def last_price(category: str, bar: Bar) -> Decimal:
+    """Return what the product of ``category`` traded at."""
+    return bar.spot if category == "spot" else bar.perp
+
+
+def limit_row(symbol: str, reference: Decimal | None, band: Decimal | None) -> Row:
+    """Return the prices a limit order may have; ``""`` where the product holds no band."""
+    bounds = ("", "")
+    if band is not None and reference is not None:
+        top, bottom = price_bounds(reference, band)
+        bounds = plain(top), plain(bottom)
+    return {"symbol": symbol, "buyLmt": bounds[0], "sellLmt": bounds[1]}
+
+
+def _priced_ms(shown: Shown) -> int:
+    return 0 if shown.bar is None else shown.bar.at_ms
 
 
 def _lines(levels: Levels) -> Lines:

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 
-from services.simulator.board import Board, Publication
+from services.simulator.board import Board, News
 from services.simulator.clock import Time
 from services.simulator.market import Due, Product, Source
 from services.simulator.store import Books, Row
@@ -34,7 +34,7 @@ SAVE_EVERY_MS: Final = 1000  # venue time: moves of books alone are saved no oft
 class Audience(Protocol):
     """Who is told: everybody what is public, the account's owner what happened to it."""
 
-    def publish(self, news: Iterable[Publication]) -> None:
+    def publish(self, news: Iterable[News]) -> None:
         """Queue public news for whoever subscribed."""
 
     def tell(self, events: Iterable[Event]) -> None:

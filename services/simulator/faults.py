@@ -13,6 +13,7 @@ from shared.runtime.clock import Clock
 
 DRAWS: Final = 2**64
 REMEMBERED: Final = 10_000
+LEAST_MS: Final = 1_000  # how long a pool is empty at least: what is told every second tells it
 LASTING: Final = ("maintenance", "key_revoked")
 KEYED: Final = ("private", "trade")  # the channels that a key opens
 
@@ -70,6 +71,17 @@ class Faults:
                 if fault.seconds:
                     self._shut.append((fault, self._wall.monotonic() + fault.seconds))
         return begun
+
+    def pressed(self) -> frozenset[str]:
+        """Return the symbols that are about to be deleveraged, or are being."""
+        now = self._now_ms()
+        return frozenset(
+            f.symbol
+            for f in self._script.faults
+            if f.kind == "deleveraging"
+            and f.from_ms - f.notice_seconds * 1000 <= now
+            and now < (f.from_ms + LEAST_MS if f.until_ms is None else f.until_ms)
+        )
 
     def refuses(self, channel: str) -> bool:
         """Return whether a socket of ``channel`` cannot be opened now."""

@@ -149,7 +149,8 @@ async def open_simulator(
         desk.audience = hub
         await desk.open(state)
         draw = Random(SEED)  # noqa: S311 - which of many orders are cancelled, nothing secret
-        door = Door(desk, key, venue_wall, metrics, AddressLimits(), draw.sample)
+        pressed = faults.pressed if faults else frozenset
+        door = Door(desk, key, venue_wall, metrics, AddressLimits(), draw.sample, pressed)
         trade = TradeSocket(door, key, wall, faults)
         mishap = _mishap(desk, hub, trade)
         faulty = FaultyDoor(door, faults, wall, mishap) if faults else None
@@ -305,7 +306,7 @@ def _script(settings: SimulatorSettings, start_ms: int) -> Script:
     """Return the script; only a market that is made up can be told what to do."""
     script = read_script(settings.faults, start_ms) if settings.faults is not None else Script()
     if script.happenings and settings.synthetic is None:
-        raise Misconfigured(f"{settings.faults}: [[event]] needs --synthetic: others cannot do it.")
+        raise Misconfigured(f"{settings.faults}: events need --synthetic: others cannot do them.")
     return script
 
 

@@ -2,12 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
+from itertools import islice
 from typing import Any, Final
 
+from services.simulator.board import last_price, limit_row
+from services.simulator.candles import INTERVALS, UNRECORDED, closed_candles
 from services.simulator.desk import Desk
 from services.simulator.listing import instrument_row
+from services.simulator.pool import Pressed, pool_rows
 from services.simulator.query import Query
-from shared.history.records import HOUR_MS, Bar
+from services.simulator.tape import trade_row
+from shared.history.records import Bar
 from shared.runtime.clock import Clock
 from shared.venue.amounts import plain, quotient
 from shared.venue.margin import FLAT, CollateralTier
@@ -17,8 +23,6 @@ Row = dict[str, Any]
 
 FUNDING_PAGE: Final = 200
 KLINE_PAGE: Final = 1000
-HOURLY: Final = "60"
-UNRECORDED: Final = "0"
 UNLISTED: Final = ("inverse", "option")
 """Products of the venue of which this one lists none; ccxt asks for all that there are."""
 
@@ -26,8 +30,9 @@ UNLISTED: Final = ("inverse", "option")
 class PublicApi:
     """Answers without a key; the results of GET requests by method name."""
 
-    def __init__(self, desk: Desk, wall: Clock) -> None:
+    def __init__(self, desk: Desk, wall: Clock, pressed: Pressed = frozenset) -> None:
         self._desk = desk
+        self._pressed = pressed
         self._market = desk.market
         self._wall = wall
 
@@ -107,19 +112,27 @@ class PublicApi:
         """The prices a limit order may have now; ``""`` where the product holds no band."""
         category, name = query.text("category", "linear"), query.required("symbol")
         self._known(category, name)
-        rule = self._desk.exchange.rules[category, name]
         exchange = self._desk.exchange
         reference = (exchange.marks if category == "linear" else exchange.indexes).get(name)
-        bounds = ["", ""]
-        if rule.price_band is not None and reference is not None:
-            width = reference * rule.price_band
-            bounds = [plain(reference + width), plain(reference - width)]
-        return {
-            "symbol": name,
-            "buyLmt": bounds[0],
-            "sellLmt": bounds[1],
-            "ts": str(self._desk.now_ms),
-        }
+        band = exchange.rules[category, name].price_band
+        return {**limit_row(name, reference, band), "ts": str(self._desk.now_ms)}
+
+    def adl_alert(self, query: Query) -> Row:
+        """The insurance pool behind each perpetual."""
+        rows = pool_rows(self._symbols(query, "linear"), self._pressed())
+        return {"updatedTime": str(self._desk.now_ms), "list": rows}
+
+    def trades(self, query: Query) -> Row:
+        """The newest trades first: those of this venue's own account, there are no others."""
+        category, name = query.category(), query.required("symbol")
+        self._known(category, name)
+        limit = query.limit(*((60, 60) if category == "spot" else (500, 1000)))
+        made = (
+            trade_row(e)
+            for e in reversed(self._desk.exchange.executions)
+            if (e.category, e.symbol, e.exec_type) == (category, name, "Trade")
+        )
+        return {"category": category, "list": list(islice(made, limit))}
 
     def risk_limit(self, query: Query) -> Row:
         """The tiers that a position's worth falls into, by product."""
@@ -147,26 +160,26 @@ class PublicApi:
         }
 
     def nothing(self, _: Query) -> Row:
-        """What this venue has none of: trades of others, open interest, notices, combinations."""
+        """What this venue has none of: open interest, notices, combinations."""
         return {"list": [], "nextPageCursor": ""}
 
     def index_kline(self, query: Query) -> Row:
-        """Hourly bars of the index, which here is the spot price."""
+        """Bars of the index, which here is the spot price."""
         return self._bars(query, "spot", mark=True, price=lambda bar: bar.spot)
 
     def premium_kline(self, query: Query) -> Row:
-        """Hourly bars of perpetual over index less one, as a fraction."""
+        """Bars of perpetual over index less one, as a fraction."""
         return self._bars(
             query, "linear", mark=True, price=lambda b: quotient(b.perp - b.spot, b.spot)
         )
 
     def kline(self, query: Query) -> Row:
-        """Hourly bars of trades; the record has closes alone, so a bar opens at the last close."""
+        """Bars of trades; the record has closes alone, so a bar opens at the last close."""
         category = query.text("category", "linear")
         return self._bars(query, category, mark=False)
 
     def mark_kline(self, query: Query) -> Row:
-        """Hourly bars of the mark price."""
+        """Bars of the mark price."""
         return self._bars(query, query.text("category", "linear"), mark=True)
 
     def _bars(
@@ -178,21 +191,20 @@ class PublicApi:
         price: Callable[[Bar], Decimal] | None = None,
     ) -> Row:
         """Return bars, newest first; ``mark`` ones have no volume, ``price`` is what they show."""
-        shown = price or (lambda bar: _close(bar, category, mark=mark))
-        name = query.required("symbol")
+        shown = price or ((lambda b: b.mark) if mark else partial(last_price, category))
+        name, interval = query.required("symbol"), query.required("interval")
         self._known(category, name)
-        if query.required("interval") != HOURLY:
-            raise Refused(10001, "params error: only interval 60 is recorded")
+        if interval not in INTERVALS:
+            raise Refused(10001, f"params error: only intervals {', '.join(INTERVALS)} are kept")
         start, end = query.integer("start", -1), query.integer("end", -1)
         limit = query.limit(200, KLINE_PAGE)
-        bars = self._market.closed_bars(name, self._hour())
         rows: list[list[str]] = []
-        for place in range(len(bars) - 1, -1, -1):
-            opened = bars[place].at_ms - HOUR_MS
-            if opened < start or len(rows) == limit:
+        bars = self._market.closed_bars(name, self._hour())
+        for candle in closed_candles(bars, INTERVALS[interval], shown):
+            if candle.start_ms < start or len(rows) == limit:
                 break
-            if end < 0 or opened <= end:
-                rows.append(_line(bars, place, shown, mark=mark))
+            if end < 0 or candle.start_ms <= end:
+                rows.append(candle.line() + ([] if mark else [UNRECORDED, UNRECORDED]))
         return {"symbol": name, "category": category, "list": rows}
 
     def _hour(self) -> int:
@@ -238,22 +250,6 @@ def _brackets(tiers: Sequence[CollateralTier]) -> list[Row]:
     return rows
 
 
-def _line(
-    bars: tuple[Bar, ...], place: int, price: Callable[[Bar], Decimal], *, mark: bool
-) -> list[str]:
-    close = price(bars[place])
-    opened = price(bars[place - 1]) if place else close
-    prices = [plain(p) for p in (opened, max(opened, close), min(opened, close), close)]
-    line = [str(bars[place].at_ms - HOUR_MS), *prices]
-    return line if mark else [*line, UNRECORDED, UNRECORDED]
-
-
-def _close(bar: Bar, category: str, *, mark: bool) -> Decimal:
-    if mark:
-        return bar.mark
-    return bar.spot if category == "spot" else bar.perp
-
-
 PUBLIC_ROUTES: Final[Mapping[str, str]] = {
     "market/time": "time",
     "market/instruments-info": "instruments",
@@ -266,12 +262,12 @@ PUBLIC_ROUTES: Final[Mapping[str, str]] = {
     "market/premium-index-price-kline": "premium_kline",
     "market/price-limit": "price_limit",
     "market/risk-limit": "risk_limit",
-    "market/recent-trade": "nothing",
+    "market/recent-trade": "trades",
     "market/open-interest": "nothing",
     "market/account-ratio": "nothing",
     "market/delivery-price": "nothing",
     "market/insurance": "nothing",
-    "market/adlAlert": "nothing",
+    "market/adlAlert": "adl_alert",
     "spot-margin-trade/collateral": "collateral_tiers",
     "spread/instrument": "nothing",
     "system/status": "nothing",

@@ -64,6 +64,7 @@ def private_routes(
         "order/history": Endpoint("GET", trading.history, 50),
         "execution/list": Endpoint("GET", trading.executions, 50),
         "position/list": Endpoint("GET", trading.positions, 50),
+        "position/closed-pnl": Endpoint("GET", trading.closed_pnl, 50),
         "position/set-leverage": Endpoint("POST", trading.set_leverage, 10),
         "position/switch-mode": Endpoint("POST", trading.switch_mode, 10),
         "account/info": Endpoint("GET", account.account_info, 50),

@@ -13,9 +13,13 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from services.simulator.auth import Key
-from services.simulator.board import KINDS, Publication
+from services.simulator.board import DERIVED, KINDS, News
+from services.simulator.connection import PRIVATE, Connection
 from services.simulator.desk import Desk
 from services.simulator.faults import Faults
+from services.simulator.pool import TOPIC as ALERTS
+from services.simulator.pool import alert, pool_rows
+from services.simulator.tape import LIQUIDATIONS, TRADES, Tape
 from services.simulator.wire import (
     account_row,
     execution_row,
@@ -32,11 +36,13 @@ Row = dict[str, Any]
 
 ACK_SECONDS: Final = 0.02
 REPEAT_SECONDS: Final = 3.0
-OUTBOX_MAX: Final = 10_000
 SPOT_ARGS_MAX: Final = 10
-PRIVATE: Final = "private"
 CHANNELS: Final = ("linear", "spot", PRIVATE)
-PUBLIC_KINDS: Final = (*KINDS, "publicTrade", "allLiquidation")
+ALERT_MS: Final = 1_000
+PUBLIC_KINDS: Final = {
+    "linear": (*KINDS, *DERIVED, TRADES, LIQUIDATIONS),
+    "spot": (*KINDS, *DERIVED, TRADES),
+}
 PRIVATE_TOPICS: Final = {
     "order": ("spot", "linear"),
     "execution": ("spot", "linear"),
@@ -46,70 +52,6 @@ PRIVATE_TOPICS: Final = {
     "dcp": ("spot", "future"),
 }
 FAST: Final = "execution.fast"
-
-
-class Connection:
-    """One socket: what it subscribed to, what it has seen, and what waits to be sent."""
-
-    def __init__(
-        self, socket: WebSocket, channel: str, name: str, wall: Clock, faults: Faults | None
-    ) -> None:
-        self.socket = socket
-        self.channel = channel
-        self._wall = wall
-        self._faults = faults
-        self._held: list[str] = []
-        self._late: set[asyncio.Task[None]] = set()
-        self.name = name
-        self.topics: set[str] = set()
-        self.primed: set[str] = set()
-        self.authorised = channel != PRIVATE
-        self.outbox: asyncio.Queue[str] = asyncio.Queue(OUTBOX_MAX)
-        self.lost = False
-
-    def send(self, message: str) -> None:
-        """Queue one message; who does not read is cut off rather than waited for."""
-        try:
-            self.outbox.put_nowait(message)
-        except asyncio.QueueFull:
-            self.lost = True
-
-    def push(self, topic: str, message: str) -> None:
-        """Queue one message of a topic, unless the script has other plans with it."""
-        fault = self._faults.event(self.channel, topic) if self._faults is not None else None
-        match fault.kind if fault is not None else "":
-            case "dropped_event" | "silence":
-                return
-            case "reordered_event":
-                self._held.append(message)
-                return
-            case "delayed_event":
-                assert fault is not None
-                task = asyncio.create_task(self._send_late(message, fault.seconds))
-                self._late.add(task)
-                task.add_done_callback(self._late.discard)
-                return
-            case "duplicated_event":
-                self.send(message)
-        self.send(message)
-        held, self._held = self._held, []
-        for each in held:
-            self.send(each)
-
-    def end(self) -> None:
-        """Forget what was to be sent late."""
-        for task in self._late:
-            task.cancel()
-
-    async def _send_late(self, message: str, seconds: float) -> None:
-        await self._wall.sleep(seconds)
-        self.send(message)
-
-    async def write(self) -> None:
-        """Send what is queued until the connection is lost."""
-        while not self.lost:
-            await self.socket.send_text(await self.outbox.get())
-        await self.socket.close(1008)
 
 
 class Hub:
@@ -127,6 +69,8 @@ class Hub:
         self._count = 0
         self._messages = 0
         self._spoken = wall.monotonic()
+        self._tape = Tape()
+        self._alerted_ms = 0
 
     async def serve(self, socket: WebSocket) -> None:
         """Talk to one client until either side ends."""
@@ -173,7 +117,7 @@ class Hub:
             else:
                 await self._wall.sleep(REPEAT_SECONDS - silent)
 
-    def publish(self, news: Iterable[Publication]) -> None:
+    def publish(self, news: Iterable[News]) -> None:
         """Queue public news: whole for who has seen nothing of the topic, else the change."""
         self._spoken = self._wall.monotonic()
         for each in news:
@@ -184,6 +128,17 @@ class Hub:
                     texts[primed] = _text(each.change() if primed else each.whole())
                 connection.primed.add(each.topic)
                 connection.push(each.topic, texts[primed])
+        now = self._desk.now_ms
+        if now >= self._alerted_ms + ALERT_MS:
+            self._alerted_ms = now
+            self._alert(self._listeners("linear", ALERTS))
+
+    def _alert(self, listeners: Iterable[Connection]) -> None:
+        """Queue the state of the insurance pools."""
+        pressed = self._faults.pressed() if self._faults is not None else frozenset()
+        for connection in listeners:
+            rows = pool_rows(self._desk.market.symbols, pressed)
+            connection.push(ALERTS, _text(alert(rows, self._desk.now_ms)))
 
     def tell(self, events: Iterable[Event]) -> None:
         """Queue private messages; neighbours of one topic and category share one message."""
@@ -196,7 +151,11 @@ class Hub:
             for connection in self._connections:
                 for name in sorted(names & connection.topics):
                     connection.push(name, _text(self._envelope(name, rows)))
-        self._tell_fast([e.data for e in events if isinstance(e.data, Execution)])
+        fills = [e.data for e in events if isinstance(e.data, Execution)]
+        self._tell_fast(fills)
+        for channel, topic, message in self._tape.messages(fills):
+            for connection in self._listeners(channel, topic):
+                connection.push(topic, _text(message))
 
     def _tell_fast(self, executions: Iterable[Execution]) -> None:
         """Queue fills for who wants them early: trades alone, and little of each."""
@@ -285,6 +244,9 @@ class Hub:
             return
         connection.topics.update(topics)
         for topic in topics:
+            self._desk.board.ask(connection.channel, topic)
+            if topic == ALERTS:
+                self._alert([connection])
             last = self._desk.board.publication(connection.channel, topic)
             if last is not None:
                 connection.primed.add(topic)
@@ -308,7 +270,9 @@ class Hub:
         known = self._desk.market.products
         for topic in topics:
             kind, _, symbol = topic.rpartition(".")
-            if kind not in PUBLIC_KINDS or (connection.channel, symbol) not in known:
+            product = connection.channel, symbol
+            listed = kind in PUBLIC_KINDS[connection.channel] and product in known
+            if not (listed or (connection.channel, topic) == ("linear", ALERTS)):
                 return f"error:handler not found,topic:{topic}"
         return ""
 

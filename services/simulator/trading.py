@@ -5,8 +5,9 @@ from typing import Any, Final
 
 from services.simulator.desk import Desk
 from services.simulator.query import WEEK_MS, Query, newest
-from services.simulator.wire import execution_row, order_row, position_row
+from services.simulator.wire import closed_row, execution_row, order_row, position_row
 from shared.venue.amounts import ZERO
+from shared.venue.closed import ClosedBook
 from shared.venue.exchange import Exchange
 from shared.venue.records import Order, OrderRequest, Position
 from shared.venue.rules import Refused, unknown_symbol
@@ -28,6 +29,7 @@ class TradingApi:
         self._desk = desk
         self._exchange = desk.exchange
         self._sample = sample
+        self._closed = ClosedBook()
 
     @property
     def now_ms(self) -> int:
@@ -143,6 +145,21 @@ class TradingApi:
         query.limit(20, 200)
         rows = [position_row(p, self._exchange) for p in found]
         return {"category": category, "list": rows} | _LAST
+
+    async def closed_pnl(self, query: Query) -> Row:
+        """What each order that closed some of a position brought, newest first."""
+        category, symbol = query.required("category"), query.text("symbol")
+        if category != "linear":
+            raise Refused(10001, "params error: category must be linear")
+        start, end = query.span(self._desk.now_ms, WEEK_MS, 10001)
+        rows, cursor = newest(
+            query,
+            self._closed.rows(self._exchange.executions),
+            lambda r: start <= r.created_ms <= end and symbol in ("", r.last.symbol),
+            query.limit(50, 100),
+        )
+        shown = [closed_row(r, self._position(r.last.symbol).leverage) for r in rows]
+        return {"category": category, "list": shown, "nextPageCursor": cursor}
 
     async def set_leverage(self, query: Query) -> Row:
         """Set one leverage for both sides."""

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from shared.venue.amounts import ROUNDED, ZERO, exact, plain
+from shared.venue.amounts import ROUNDED, ZERO, exact, plain, quotient
+from shared.venue.closed import ClosedPnl
 from shared.venue.exchange import Exchange
 from shared.venue.margin import SETTLE_COIN, initial_margin, maintenance_margin
 from shared.venue.records import Execution, LogEntry, Order, Position
@@ -176,6 +177,30 @@ def position_row(position: Position, exchange: Exchange) -> Row:
         "leverageSysUpdatedTime": "",
         "createdTime": str(position.created_ms),
         "updatedTime": str(position.updated_ms),
+    }
+
+
+def closed_row(row: ClosedPnl, leverage: Decimal) -> Row:
+    """Return one row of position/closed-pnl; ``side`` is that of the order that closed."""
+    e = row.last
+    return {
+        "symbol": e.symbol,
+        "orderId": e.order_id,
+        "side": e.side,
+        "qty": plain(e.order_qty),
+        "orderPrice": plain(e.order_price),
+        "orderType": e.order_type,
+        "execType": e.exec_type,
+        "closedSize": plain(row.closed),
+        "cumEntryValue": plain(row.entry_value),
+        "avgEntryPrice": plain(quotient(row.entry_value, row.closed)),
+        "cumExitValue": plain(row.exit_value),
+        "avgExitPrice": plain(quotient(row.exit_value, row.closed)),
+        "closedPnl": plain(row.pnl),
+        "fillCount": str(row.fills),
+        "leverage": plain(leverage),
+        "createdTime": str(row.created_ms),
+        "updatedTime": str(e.time_ms),
     }
 
 

@@ -19,6 +19,12 @@ def market_bound(best: Decimal, side: str, tick: Decimal) -> Decimal:
     return tick + floor_to(best * (1 - MARKET_BAND), tick)
 
 
+def price_bounds(reference: Decimal, band: Decimal) -> tuple[Decimal, Decimal]:
+    """Return the highest bid and the lowest ask, ``band`` (a fraction) around ``reference``."""
+    width = reference * band
+    return reference + width, reference - width
+
+
 def banded_price(
     rule: Rule, side: str, price: Decimal, reference: Decimal, *, adjusts: bool
 ) -> Decimal:
@@ -29,8 +35,7 @@ def banded_price(
     """
     if rule.price_band is None:
         return price
-    width = reference * rule.price_band
-    top, bottom = reference + width, reference - width
+    top, bottom = price_bounds(reference, rule.price_band)
     if (price <= top) if side == "Buy" else (price >= bottom):
         return price
     if adjusts:

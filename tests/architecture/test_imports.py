@@ -27,7 +27,7 @@ SHARED = {
     },
     "exchange": {
         "shared.exchange", "shared.domain", "shared.telemetry", "shared.runtime", "pybit",
-        "picows", "ccxt", "msgspec", "requests", "structlog", "websocket",
+        "picows", "ccxt", "Crypto", "msgspec", "requests", "structlog", "websocket",
     },
 }  # fmt: skip
 

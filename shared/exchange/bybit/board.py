@@ -41,14 +41,14 @@ class QuoteBoard:
     def __init__(self) -> None:
         self.changed = asyncio.Event()
         self.malformed = 0
-        self._newest_ms = 0
+        self.newest_ms = 0
         self._states: dict[Key, _State] = {}
         self._dirty: dict[Key, None] = {}
 
     @property
     def venue_at(self) -> datetime | None:
         """The newest stamp of any message; None before the first."""
-        return instant(self._newest_ms) if self._newest_ms else None
+        return instant(self.newest_ms) if self.newest_ms else None
 
     def reset(self, category: Category) -> None:
         """Forget one stream's state: what follows a reconnect starts from snapshots."""
@@ -91,8 +91,8 @@ class QuoteBoard:
         if state is None:
             state = self._states[key] = _State()
         READERS[kind](state, frame)
-        if frame.ts > self._newest_ms:
-            self._newest_ms = frame.ts
+        if frame.ts > self.newest_ms:
+            self.newest_ms = frame.ts
         self._dirty[key] = None
         self.changed.set()
 

@@ -1,7 +1,8 @@
 """The venue's codes, sorted by remedy.
 
 A code that is in no table here leaves a write in doubt, so that a new code of the venue can never
-make us send twice.
+make us send twice. So does "duplicate client id" (110072, 170141): an earlier send arrived, and
+what became of it is read.
 """
 
 from typing import Final
@@ -20,10 +21,7 @@ from shared.domain.errors import (
     Rejected,
 )
 
-DUPLICATE_CODES: Final = frozenset({110072, 170141})
-"""The client order id is known: an earlier send arrived."""
-
-NOT_TAKEN_CODES: Final = frozenset({-1, 10002, 10006})
+NOT_TAKEN_CODES: Final = frozenset({-1, 10002, 10006, 170005, 170222})
 """Refused for this send alone: clock, window or rate."""
 
 DISARM_CODES: Final = frozenset(
@@ -40,12 +38,14 @@ MARGIN_CODES: Final = frozenset(
 
 REFUSAL_CODES: Final = MARGIN_CODES | frozenset(
     {
-        10001, 30208, 30209, 30228,
+        10001, 10028, 10029, 30208, 30209, 30228,
         110003, 110009, 110011, 110013, 110017, 110020, 110021, 110022, 110023, 110039, 110040,
-        110042, 110046, 110063, 110074, 110086, 110089, 110090, 110094, 110103, 110120, 110121,
-        170121, 170124, 170130, 170132, 170133, 170134, 170136, 170137, 170140, 170148, 170151,
-        170157, 170192, 170193, 170194, 170210, 170217, 170218, 170341, 170371, 170372, 170381,
-        170382, 170810,
+        110042, 110046, 110063, 110074, 110080, 110086, 110089, 110090, 110092, 110093, 110094,
+        110103, 110108, 110109, 110120, 110121,
+        170036, 170037, 170121, 170124, 170130, 170132, 170133, 170134, 170136, 170137, 170140,
+        170148, 170151, 170157, 170192, 170193, 170194, 170207, 170210, 170217, 170218, 170226,
+        170227, 170341, 170344, 170371, 170372, 170381, 170382, 170810,
+        176002, 176008, 176009, 176019, 176022, 176026, 176027, 176028, 176029,
     }
 )  # fmt: skip
 """A definite no to this order: nothing rests and nothing traded."""

@@ -137,13 +137,24 @@ class BybitFeed:
         return set(self._listening) == set(Category)
 
     def unheard_topics(self) -> list[str]:
-        """Return the topics without a message since their stream was last connected."""
-        return [topic for each in self._listening.values() for topic in each.unheard()]
+        """Return the topics, as category/topic, without a message since the last connection."""
+        return [
+            f"{category.value}/{topic}"
+            for category, liveness in self._listening.items()
+            for topic in liveness.unheard()
+        ]
 
-    def silent_topics(self) -> list[str]:
-        """Return the topics that have fallen silent on a socket that stands."""
-        now = self._clock.monotonic()
-        return [topic for each in self._listening.values() for topic in each.silent(now)]
+    def stale_topics(self, behind: timedelta) -> list[str]:
+        """Return the topics, as category/topic, that have fallen silent or back by ``behind``.
+
+        ``behind`` is venue time: a topic may be so old beside the newest stamp of any.
+        """
+        now, newest_ms = self._clock.monotonic(), self._board.newest_ms
+        return [
+            f"{category.value}/{topic}"
+            for category, liveness in self._listening.items()
+            for topic in liveness.stale(now, newest_ms, behind // MILLISECOND)
+        ]
 
     def silence_seconds(self) -> float | None:
         """Return the wall time since the last public message; None before the first."""

@@ -251,9 +251,9 @@ def parse_bars(result: Row) -> list[Bar]:
 
 def parse_private(message: Row) -> Iterator[OrderReport | ExecutionReport]:
     """Yield what one private message says; other topics and products are passed over."""
-    topic = str(message.get("topic")).partition(".")[0]
-    if topic not in PRIVATE_TOPICS:
-        return
+    topic, _, form = str(message.get("topic")).partition(".")
+    if topic not in PRIVATE_TOPICS or form.startswith("fast"):
+        return  # execution.fast says too little to be booked, and comes only to who asks for it
     for row in rows(message, "data"):
         category = category_of(row)
         if category is not None:

@@ -68,6 +68,7 @@ class _RawSocket(WebSocket):  # type: ignore[misc]
         super().__init__(
             channel_type="private" if credentials else "linear",
             testnet=False,
+            rsa_authentication=credentials is not None and credentials.signs_with_rsa,
             api_key=credentials.api_key if credentials else None,
             api_secret=credentials.api_secret if credentials else None,
             ping_interval=PING_SECONDS,

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
+from Crypto.PublicKey import RSA
 from pybit.unified_trading import HTTP
 
-from shared.domain.errors import CarryError, Malformed, OutcomeUnknown, RateLimited
+from shared.domain.errors import CarryError, Malformed, Misconfigured, OutcomeUnknown, RateLimited
 from shared.exchange.bybit.errors import read_failure, venue_code, write_failure
 from shared.exchange.bybit.parse import milliseconds
 from shared.runtime.clock import Clock
@@ -33,10 +34,34 @@ NEVER: Final = frozenset({0})
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A key of one account; the secret is never shown."""
+    """A key of one account; the secret is never shown.
+
+    The secret is the venue's, or the PEM text of the private RSA key whose public half the venue
+    holds. Raises: Misconfigured when a PEM text is no such key.
+    """
 
     api_key: str
     api_secret: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse at the start what could sign nothing later."""
+        if self.signs_with_rsa and not _is_private_key(self.api_secret):
+            raise Misconfigured(
+                "CARRY_API_SECRET is a PEM text without a private RSA key that can be read: give "
+                "the private half, without a passphrase."
+            )
+
+    @property
+    def signs_with_rsa(self) -> bool:
+        """Whether requests are signed with RSA instead of HMAC."""
+        return "-----BEGIN" in self.api_secret
+
+
+def _is_private_key(pem: str) -> bool:
+    try:
+        return RSA.import_key(pem).has_private()
+    except (ValueError, IndexError, TypeError):
+        return False
 
 
 class Rest(Protocol):
@@ -67,6 +92,7 @@ class Session(HTTP):  # type: ignore[misc]
 
     def __init__(self, rest_url: str, credentials: Credentials | None) -> None:
         super().__init__(
+            rsa_authentication=credentials is not None and credentials.signs_with_rsa,
             api_key=credentials.api_key if credentials else None,
             api_secret=credentials.api_secret if credentials else None,
             recv_window=RECV_WINDOW_MS,

@@ -185,6 +185,13 @@ class _Bybit(ccxt.pro.bybit):  # type: ignore[misc]
         signed_at = SIGNED_AT.get()
         return int(super().nonce()) if signed_at is None else milliseconds(signed_at)
 
+    @staticmethod
+    def hmac(request: bytes, secret: bytes, *rest: Any) -> Any:
+        """Sign with RSA where the secret is a private key: ccxt's socket tries HMAC alone."""
+        if b"PRIVATE KEY" in secret:
+            return ccxt.pro.bybit.rsa(request.decode(), secret.decode(), "sha256")
+        return ccxt.pro.bybit.hmac(request, secret, *rest)
+
     def handle_errors(self, status: int, *_: object) -> None:
         """Say a ban; leave refusals to the caller: ccxt's classes lose the venue's code."""
         if status == HTTP_BANNED:

@@ -121,7 +121,7 @@ class Driven:
 @contextlib.asynccontextmanager
 async def driven(folder: Path, script: str = "", **changes: Any) -> AsyncIterator[Driven]:
     """Run a synthetic venue of five symbols under ``script``; its time runs with the clock."""
-    path = folder / "script.toml"
+    path = folder / "script.yaml"
     path.write_text(script)
     plain: dict[str, Any] = {
         "database": None, "start": None, "api_key": KEY, "api_secret": SECRET,

@@ -33,16 +33,15 @@ async def test_without_a_script_nothing_is_asked_and_nothing_changes(tmp_path: P
 @pytest.mark.fact("RELIABILITY 1.3: a time-out says nothing of what happened")
 async def test_a_lost_request_never_reaches_the_venue_and_a_lost_reply_has(tmp_path: Path) -> None:
     script = """
-        [[fault]]
-        kind = "lost_request"
-        where = "order/create"
-        nth = 1
-        seconds = 2
-        [[fault]]
-        kind = "lost_reply"
-        where = "order/create"
-        nth = 1
-        seconds = 2
+        faults:
+        - kind: lost_request
+          where: order/create
+          nth: 1
+          seconds: 2
+        - kind: lost_reply
+          where: order/create
+          nth: 1
+          seconds: 2
     """
     async with driven(tmp_path, script) as venue:
         assert (await venue.order("a")).status_code == 504
@@ -56,10 +55,10 @@ async def test_a_lost_request_never_reaches_the_venue_and_a_lost_reply_has(tmp_p
 @pytest.mark.fact("RELIABILITY 1.3: the receive window is a fence on the venue's side")
 async def test_a_late_request_is_judged_by_the_wall_clock_when_it_arrives(tmp_path: Path) -> None:
     script = """
-        [[fault]]
-        kind = "late_request"
-        where = "order/create"
-        seconds = %s
+        faults:
+        - kind: late_request
+          where: order/create
+          seconds: %s
     """
     async with driven(tmp_path, script % "4.5") as venue:
         assert code(await venue.order("a")) == 0
@@ -73,18 +72,17 @@ async def test_a_code_comes_on_the_sends_that_are_named_and_may_hide_an_order(
     tmp_path: Path,
 ) -> None:
     script = """
-        [[fault]]
-        kind = "error"
-        where = "order/create"
-        nth = [2, 3]
-        code = 10006
-        message = "Too many visits!"
-        [[fault]]
-        kind = "error"
-        where = "order/create"
-        nth = 2
-        code = 170007
-        executes = true
+        faults:
+        - kind: error
+          where: order/create
+          nth: [2, 3]
+          code: 10006
+          message: Too many visits!
+        - kind: error
+          where: order/create
+          nth: 2
+          code: 170007
+          executes: true
     """
     async with driven(tmp_path, script) as venue:
         answers = [await venue.order(str(n)) for n in range(4)]
@@ -97,10 +95,10 @@ async def test_a_code_comes_on_the_sends_that_are_named_and_may_hide_an_order(
 @pytest.mark.parametrize("form", ["html", "cut", "types", "empty"])
 async def test_a_malformed_answer_is_still_http_200(tmp_path: Path, form: str) -> None:
     script = f"""
-        [[fault]]
-        kind = "malformed"
-        where = "market/tickers"
-        form = "{form}"
+        faults:
+        - kind: malformed
+          where: market/tickers
+          form: {form}
     """
     async with driven(tmp_path, script) as venue:
         answer = await venue.get("market/tickers", "category=linear&symbol=BTCUSDT")
@@ -116,10 +114,10 @@ async def test_a_malformed_answer_is_still_http_200(tmp_path: Path, form: str) -
 @pytest.mark.fact("RELIABILITY 1.3: realtime, history and executions may lag, each by itself")
 async def test_an_order_stays_invisible_to_the_reads_that_lag(tmp_path: Path) -> None:
     script = """
-        [[fault]]
-        kind = "invisible"
-        where = "order/*"
-        seconds = 3
+        faults:
+        - kind: invisible
+          where: order/*
+          seconds: 3
     """
     async with driven(tmp_path, script) as venue:
         assert code(await venue.order("a")) == 0
@@ -140,11 +138,11 @@ async def test_an_order_stays_invisible_to_the_reads_that_lag(tmp_path: Path) ->
 @pytest.mark.fact("RELIABILITY 1.3: a message may come twice, late or out of order")
 async def test_events_are_dropped_doubled_swapped_and_delayed(tmp_path: Path) -> None:
     script = """
-        [[fault]]
-        kind = "%s"
-        where = "private/execution"
-        nth = 1
-        seconds = 5
+        faults:
+        - kind: %s
+          where: private/execution
+          nth: 1
+          seconds: 5
     """
     seen: dict[str, list[str]] = {}
     for kind in ("dropped_event", "duplicated_event", "reordered_event", "delayed_event"):
@@ -166,11 +164,11 @@ async def test_events_are_dropped_doubled_swapped_and_delayed(tmp_path: Path) ->
 
 async def test_a_silent_socket_still_answers_pings(tmp_path: Path) -> None:
     script = """
-        [[fault]]
-        kind = "silence"
-        where = "linear/*"
-        from = 5
-        until = 15
+        faults:
+        - kind: silence
+          where: linear/*
+          from: 5
+          until: 15
     """
     async with driven(tmp_path, script) as venue:
         socket = await venue.socket("/v5/public/linear", "tickers.BTCUSDT")
@@ -189,10 +187,10 @@ async def test_a_silent_socket_still_answers_pings(tmp_path: Path) -> None:
 @pytest.mark.fact("RELIABILITY 1.3: a restart is not announced; books count from u = 1")
 async def test_a_restart_forgets_closed_orders_and_closes_every_socket(tmp_path: Path) -> None:
     script = """
-        [[fault]]
-        kind = "restart"
-        from = 5
-        seconds = 2
+        faults:
+        - kind: restart
+          from: 5
+          seconds: 2
     """
     async with driven(tmp_path, script) as venue:
         sockets = [
@@ -223,9 +221,9 @@ async def test_a_revoked_key_closes_private_sockets_and_leaves_the_public_alone(
     tmp_path: Path,
 ) -> None:
     script = """
-        [[fault]]
-        kind = "key_revoked"
-        from = 5
+        faults:
+        - kind: key_revoked
+          from: 5
     """
     async with driven(tmp_path, script) as venue:
         private = await venue.socket("/v5/private", "order")
@@ -240,12 +238,12 @@ async def test_a_revoked_key_closes_private_sockets_and_leaves_the_public_alone(
 @pytest.mark.fact("bybit-v5 11.4: maintenance is announced by system/status")
 async def test_maintenance_is_announced_refuses_everything_and_passes(tmp_path: Path) -> None:
     script = """
-        [[fault]]
-        kind = "maintenance"
-        from = 60
-        until = 120
-        notice_seconds = 30
-        status = 503
+        faults:
+        - kind: maintenance
+          from: 60
+          until: 120
+          notice_seconds: 30
+          status: 503
     """
     async with driven(tmp_path, script) as venue:
         states = []
@@ -263,9 +261,9 @@ async def test_a_venue_whose_clock_is_wrong_judges_by_it(
     tmp_path: Path, skew: str, said: int
 ) -> None:
     script = f"""
-        [[fault]]
-        kind = "clock_skew"
-        seconds = {skew}
+        faults:
+        - kind: clock_skew
+          seconds: {skew}
     """
     # bybit-v5.md 2.3: server - window <= stamp < server + 1,000 ms, on the server's clock
     async with driven(tmp_path, script) as venue:
@@ -276,22 +274,19 @@ async def test_a_venue_whose_clock_is_wrong_judges_by_it(
 
 async def test_the_trade_socket_goes_wrong_as_rest_does(tmp_path: Path) -> None:
     script = """
-        [[fault]]
-        kind = "lost_reply"
-        where = "order/create"
-        nth = 1
-        [[fault]]
-        kind = "error"
-        where = "order/create"
-        nth = 1
-        code = 10019
-        [[fault]]
-        kind = "malformed"
-        where = "order/cancel"
-        form = "cut"
-        [[fault]]
-        kind = "key_revoked"
-        from = 60
+        faults:
+        - kind: lost_reply
+          where: order/create
+          nth: 1
+        - kind: error
+          where: order/create
+          nth: 1
+          code: 10019
+        - kind: malformed
+          where: order/cancel
+          form: cut
+        - kind: key_revoked
+          from: 60
     """
     async with driven(tmp_path, script) as venue:
         socket = await venue.socket("/v5/trade")
@@ -327,12 +322,12 @@ async def kinds(venue: Driven) -> list[str]:
 
 async def test_a_mark_spike_liquidates_who_has_too_little_margin(tmp_path: Path) -> None:
     script = """
-        [[event]]
-        kind = "mark_spike"
-        symbol = "BTCUSDT"
-        from = 10
-        until = 12
-        move = 0.9
+        events:
+        - kind: mark_spike
+          symbol: BTCUSDT
+          from: 10
+          until: 12
+          move: 0.9
     """
     async with driven(tmp_path, script, deposits={"USDT": D(1_000)}) as venue:
         await short(venue, "0.03")  # about 1,100 USDT short: 90 % more loses the account
@@ -343,11 +338,11 @@ async def test_a_mark_spike_liquidates_who_has_too_little_margin(tmp_path: Path)
 
 async def test_a_delisting_takes_no_new_positions_then_closes_what_is_held(tmp_path: Path) -> None:
     script = """
-        [[event]]
-        kind = "delisting"
-        symbol = "XRPUSDT"
-        from = 10
-        until = 30
+        events:
+        - kind: delisting
+          symbol: XRPUSDT
+          from: 10
+          until: 30
     """
     async with driven(tmp_path, script) as venue:
         await short(venue, "100", "XRPUSDT")
@@ -368,11 +363,11 @@ async def test_a_delisting_takes_no_new_positions_then_closes_what_is_held(tmp_p
 
 async def test_deleveraging_closes_a_part_at_the_mark(tmp_path: Path) -> None:
     script = """
-        [[fault]]
-        kind = "deleveraging"
-        symbol = "BTCUSDT"
-        quantity = 0.02
-        from = 10
+        faults:
+        - kind: deleveraging
+          symbol: BTCUSDT
+          quantity: 0.02
+          from: 10
     """
     async with driven(tmp_path, script) as venue:
         await short(venue, "0.03")
@@ -384,43 +379,36 @@ async def test_deleveraging_closes_a_part_at_the_mark(tmp_path: Path) -> None:
 async def run_through(folder: Path, seed: int) -> str:
     """Trade under everything at once and return all that went over the wire, and what struck."""
     script = f"""
-        seed = {seed}
-        [[fault]]
-        kind = "lost_reply"
-        where = "order/*"
-        rate = 0.2
-        seconds = 1
-        [[fault]]
-        kind = "late_request"
-        rate = 0.2
-        seconds = 0.3
-        [[fault]]
-        kind = "error"
-        where = "order/create"
-        rate = 0.2
-        [[fault]]
-        kind = "dropped_event"
-        rate = 0.1
-        [[fault]]
-        kind = "duplicated_event"
-        rate = 0.1
-        [[fault]]
-        kind = "reordered_event"
-        rate = 0.1
-        [[fault]]
-        kind = "delayed_event"
-        rate = 0.1
-        seconds = 2.5
-        [[fault]]
-        kind = "restart"
-        from = 20
-        seconds = 1
-        [[event]]
-        kind = "mark_spike"
-        symbol = "BTCUSDT"
-        from = 10
-        until = 15
-        move = 0.1
+        seed: {seed}
+        faults:
+        - kind: lost_reply
+          where: order/*
+          rate: 0.2
+          seconds: 1
+        - kind: late_request
+          rate: 0.2
+          seconds: 0.3
+        - kind: error
+          where: order/create
+          rate: 0.2
+        - kind: dropped_event
+          rate: 0.1
+        - kind: duplicated_event
+          rate: 0.1
+        - kind: reordered_event
+          rate: 0.1
+        - kind: delayed_event
+          rate: 0.1
+          seconds: 2.5
+        - kind: restart
+          from: 20
+          seconds: 1
+        events:
+        - kind: mark_spike
+          symbol: BTCUSDT
+          from: 10
+          until: 15
+          move: 0.1
     """
     async with driven(folder, script) as venue:
         for _ in range(2):
@@ -446,25 +434,29 @@ async def test_the_same_seed_is_the_same_log_to_the_byte(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("[[fault]]\nkind = 'lost'", "fault 1: kind = 'lost' cannot be"),
-        ("[[fault]]\nwhere = 'order/*'", "fault 1: kind is missing"),
-        ("[[fault]]\nkind = 'error'\nrate = 2", "rate = 2 is no number from 0 to 1"),
-        ("[[fault]]\nkind = 'error'\nnth = 0", "nth = 0 cannot be"),
-        ("[[fault]]\nkind = 'error'\nfrom = 2024-01-01T00:00:00", "neither seconds"),
-        ("[[fault]]\nkind = 'error'\ncolour = 'red'", "colour = 'red' cannot be"),
-        ("[fault]\nkind = 'error'", r"write \[\[fault\]\]"),
-        ("seed = -1", "seed = -1 is no whole number"),
-        ("faults = 1", "faults is not known"),
-        ("[[event]]\nkind = 'funding'", "event 1: symbol is missing"),
-        ("[[event]]\nkind = 'delisting'\nsymbol = 'BTCUSDT'", "needs until"),
-        ("[[event]]\nkind = 'funding'\nsymbol = 'NOUSDT'", "NOUSDT, which is not listed"),
-        ("[[fault]]\nkind = 'deleveraging'", "needs symbol and quantity"),
-        (
-            "[[fault]]\nkind = 'deleveraging'\nsymbol = 'NOUSDT'\nquantity = 1",
-            "NOUSDT is not listed",
-        ),
-        ("[[fault]]\nkind = 'lost_reply'\nseconds = -1", "no number from 0 to 3600"),
-        ("seed = ", "correct the script"),
+        ("faults: [{kind: lost}]", "faults 1: kind = 'lost' cannot be: write one of clock_skew, d"),
+        ("faults: [{where: order/*}]", "faults 1: kind is missing"),
+        ("faults: [{kind: error, rate: 2}]", "rate = '2' cannot be: write a number from 0 to 1"),
+        ("faults: [{kind: error, rate: NaN}]", "rate = 'NaN' cannot be"),
+        ("faults: [{kind: error, nth: 0}]", "nth = '0' cannot be: write a whole number from 1"),
+        ("faults: [{kind: error, nth: []}]", "nth = .* cannot be: write a whole number"),
+        ("faults: [{kind: error, executes: yes}]", "executes = 'yes' .* write one of true, false"),
+        ("faults: [{kind: error, from: 2024-01-01T00:00:00}]", "whole seconds after the start, or"),
+        ("faults: [{kind: error, colour: red}]", "colour is not known: state kind, form, where"),
+        ("faults: {kind: error}", "faults is no list: begin each entry with '- kind: ...'"),
+        ("faults: [error]", "faults is no list"),
+        ("- kind: error", "is no mapping: state seed, faults, events"),
+        ("seed: -1", "seed = '-1' cannot be: write a whole number from 0"),
+        ("fault: []", "fault is not known: state seed, faults, events"),
+        ("events: [{kind: funding}]", "events 1: symbol is missing"),
+        ("events: [{kind: delisting, symbol: BTCUSDT}]", "needs until"),
+        ("events: [{kind: funding, symbol: NOUSDT}]", "NOUSDT, which is not listed"),
+        ("faults: [{kind: deleveraging}]", "needs symbol and quantity"),
+        ("faults: [{kind: deleveraging, symbol: NOUSDT, quantity: 1}]", "NOUSDT is not listed"),
+        ("faults: [{kind: lost_reply, seconds: -1}]", "write a number from 0 to 3600"),
+        ("seed: 1\nfaults:\n  - kind: error\n    where: *\n", "line 4: .*; correct the script"),
+        ("seed: 1\nseed: 2", "line 1: a key stands here twice; correct the script"),
+        ("seed: \x00", "correct the script"),
     ],
 )
 async def test_a_wrong_script_is_one_sentence(tmp_path: Path, script: str, said: str) -> None:
@@ -474,36 +466,33 @@ async def test_a_wrong_script_is_one_sentence(tmp_path: Path, script: str, said:
 
 
 async def test_recorded_history_cannot_be_told_what_to_do(tmp_path: Path) -> None:
-    script = "[[event]]\nkind = 'mark_spike'\nsymbol = 'BTCUSDT'"
-    with pytest.raises(Misconfigured, match="needs --synthetic"):
+    script = "events: [{kind: mark_spike, symbol: BTCUSDT}]"
+    with pytest.raises(Misconfigured, match="events need --synthetic"):
         async with driven(tmp_path, script, synthetic=None, symbols=("BTCUSDT",)):
             pytest.fail("it opened")
 
 
 async def books_after(folder: Path) -> dict[str, Any]:
     """Trade over real sockets while requests, replies and events go astray; return the books."""
-    script = folder / "faults.toml"
+    script = folder / "faults.yaml"
     script.write_text(
         """
-        seed = 3
-        [[fault]]
-        kind = "lost_request"
-        where = "order/create"
-        rate = 0.3
-        seconds = 0.05
-        [[fault]]
-        kind = "lost_reply"
-        where = "order/create"
-        rate = 0.3
-        seconds = 0.05
-        [[fault]]
-        kind = "error"
-        where = "order/create"
-        rate = 0.3
-        executes = true
-        [[fault]]
-        kind = "dropped_event"
-        rate = 0.5
+        seed: 3
+        faults:
+        - kind: lost_request
+          where: order/create
+          rate: 0.3
+          seconds: 0.05
+        - kind: lost_reply
+          where: order/create
+          rate: 0.3
+          seconds: 0.05
+        - kind: error
+          where: order/create
+          rate: 0.3
+          executes: true
+        - kind: dropped_event
+          rate: 0.5
         """
     )
     given = settings(folder, database=None, synthetic=5, symbols=None, faults=script)
@@ -531,9 +520,9 @@ async def test_over_sockets_the_same_seed_leaves_the_same_books(tmp_path: Path) 
 
 def test_the_script_in_the_documentation_is_one(tmp_path: Path) -> None:
     page = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text()
-    [stated] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    (tmp_path / "script.toml").write_text(stated)
-    script = read_script(tmp_path / "script.toml", 0)
+    [stated] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "script.yaml").write_text(stated)
+    script = read_script(tmp_path / "script.yaml", 0)
     assert [f.kind for f in script.faults] == ["lost_reply", "duplicated_event", "restart"]
     assert [h.symbol for h in script.happenings] == ["SOLUSDT"]
     for kind in KINDS | HAPPENINGS:

@@ -23,8 +23,9 @@ Messages = queue.Queue[dict[str, Any]]
 class Script:
     """What a user's own script does, in a thread of its own: pybit blocks."""
 
-    def __init__(self, address: str) -> None:
-        self.rest = HTTP(api_key=KEY, api_secret=SECRET)
+    def __init__(self, address: str, secret: str = SECRET, **how: bool) -> None:
+        self._keys: dict[str, Any] = {"api_key": KEY, "api_secret": secret, **how}
+        self.rest = HTTP(**self._keys)
         self.rest.endpoint = f"http://{address}"
         self.private: Messages = queue.Queue()
         self.linear: Messages = queue.Queue()
@@ -61,7 +62,7 @@ class Script:
         return str(answer["result"]["orderId"])
 
     def _socket(self, channel: str) -> WebSocket:
-        keys = {"api_key": KEY, "api_secret": SECRET} if channel == "private" else {}
+        keys = self._keys if channel == "private" else {}
         socket = WebSocket(channel_type=channel, testnet=False, **keys)
         self.sockets.append(socket)
         return socket

@@ -396,7 +396,8 @@ async def test_a_wrong_key_ends_the_trade_socket(tmp_path: Path) -> None:
         ("market/index-price-kline", HOURLY, {"symbol", "category", "list"}),
         ("market/premium-index-price-kline", HOURLY, {"symbol", "category", "list"}),
         ("spot-margin-trade/collateral", "currency=BTC", {"list"}),
-        ("market/adlAlert", "", {"list", "nextPageCursor"}),
+        ("market/adlAlert", "", {"updatedTime", "list"}),
+        ("market/recent-trade", "category=spot&symbol=BTCUSDT", {"category", "list"}),
     ],
 )  # fmt: skip
 async def test_public_reads_have_their_fields(

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -55,6 +56,30 @@ async def test_products_we_do_not_trade_are_passed_over(
     await venue.push(PRIVATE, private("order", {**ORDER, "category": "option"}))
     await venue.push(PRIVATE, private("execution", EXECUTION))
     assert isinstance(await soon(anext(events)), ExecutionReport)
+    await events.aclose()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        private("greeks", {"baseCoin": "ETH"}),
+        private("execution.fast", {"category": "linear", "execId": "1", "symbol": "BTCUSDT"}),
+        private("execution.fast.linear", {"category": "linear"}),
+        {"topic": "dcp.future", "data": None},
+        {"success": False, "ret_msg": "error:handler not found", "op": "subscribe", "req_id": "9"},
+        {"op": "unsubscribe", "success": True, "req_id": "9"},
+        {"notOfThisVenue": [1]},
+    ],
+)
+async def test_what_was_not_asked_for_neither_ends_the_stream_nor_is_booked(
+    venue: ScriptedVenue, gateway: BybitGateway, stray: dict[str, Any]
+) -> None:
+    events = gateway.private_events()
+    await soon(anext(events))
+    await venue.push(PRIVATE, stray)
+    await venue.push(PRIVATE, private("execution", EXECUTION))
+    assert isinstance(await soon(anext(events)), ExecutionReport)
+    assert venue.connections == 1
     await events.aclose()  # type: ignore[attr-defined]
 
 
@@ -160,9 +185,33 @@ async def test_after_a_reconnect_each_topic_is_unheard_until_it_speaks(
     reading = asyncio.ensure_future(anext(quotes))
     await venue.drop("/v5/public/linear")
     async with asyncio.timeout(5):
-        while feed.unheard_topics() != ["tickers.BTCUSDT"]:  # noqa: ASYNC110 - no event for it
+        while feed.unheard_topics() != ["linear/tickers.BTCUSDT"]:  # noqa: ASYNC110 - no event for it
             await asyncio.sleep(0.01)
-    assert feed.silent_topics() == []
+    assert feed.stale_topics(timedelta(0)) == []
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    await quotes.aclose()  # type: ignore[attr-defined]
+
+
+async def test_one_topic_that_falls_back_behind_the_others_is_stale_alone(
+    venue: ScriptedVenue, feed: BybitFeed
+) -> None:
+    venue.greetings["orderbook.1.BTCUSDT"] = [book()]
+    venue.greetings["tickers.BTCUSDT"] = [ticker()]
+    quotes = feed.quotes(["BTCUSDT"])
+    async with asyncio.timeout(5):
+        while not feed.is_listening or feed.unheard_topics():
+            await anext(quotes)
+        reading = asyncio.ensure_future(anext(quotes))
+        for path in ("spot", "linear"):
+            await venue.push(f"/v5/public/{path}", book("100.2", "100.3", ms=4_000))
+        bound = timedelta(seconds=3.5)
+        while feed.stale_topics(bound) != ["linear/tickers.BTCUSDT"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert feed.stale_topics(timedelta(seconds=4)) == []
+        await venue.push("/v5/public/linear", ticker("delta", ms=4_100, markPrice="101"))
+        while feed.stale_topics(bound):  # noqa: ASYNC110 - no event for it
+            await asyncio.sleep(0.01)
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)
     await quotes.aclose()  # type: ignore[attr-defined]

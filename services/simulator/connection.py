@@ -1,0 +1,83 @@
+"""One open websocket of the venue: its subscriptions, and what waits to be sent on it."""
+
+import asyncio
+from typing import Final
+
+from starlette.websockets import WebSocket
+
+from services.simulator.faults import Faults
+from shared.runtime.clock import Clock
+
+OUTBOX_MAX: Final = 10_000
+PRIVATE: Final = "private"
+STRAYS: Final = {
+    True: '{"id":"0","topic":"greeks","creationTime":0,"data":[]}',
+    False: '{"topic":"insurance.USDT","type":"delta","ts":0,"data":[]}',
+}
+"""Messages of the venue that nobody subscribed to, on the private stream and on a public one."""
+
+
+class Connection:
+    """One socket: what it subscribed to, what it has seen, and what waits to be sent."""
+
+    def __init__(
+        self, socket: WebSocket, channel: str, name: str, wall: Clock, faults: Faults | None
+    ) -> None:
+        self.socket = socket
+        self.channel = channel
+        self._wall = wall
+        self._faults = faults
+        self._held: list[str] = []
+        self._late: set[asyncio.Task[None]] = set()
+        self.name = name
+        self.topics: set[str] = set()
+        self.primed: set[str] = set()
+        self.authorised = channel != PRIVATE
+        self.outbox: asyncio.Queue[str] = asyncio.Queue(OUTBOX_MAX)
+        self.lost = False
+
+    def send(self, message: str) -> None:
+        """Queue one message; who does not read is cut off rather than waited for."""
+        try:
+            self.outbox.put_nowait(message)
+        except asyncio.QueueFull:
+            self.lost = True
+
+    def push(self, topic: str, message: str) -> None:
+        """Queue one message of a topic, unless the script has other plans with it."""
+        fault = self._faults.event(self.channel, topic) if self._faults is not None else None
+        match fault.kind if fault is not None else "":
+            case "dropped_event" | "silence":
+                return
+            case "reordered_event":
+                self._held.append(message)
+                return
+            case "delayed_event":
+                assert fault is not None
+                task = asyncio.create_task(self._send_late(message, fault.seconds))
+                self._late.add(task)
+                task.add_done_callback(self._late.discard)
+                return
+            case "duplicated_event":
+                self.send(message)
+            case "stray_event":
+                self.send(STRAYS[self.channel == PRIVATE])
+        self.send(message)
+        held, self._held = self._held, []
+        for each in held:
+            self.send(each)
+
+    def end(self) -> None:
+        """Forget what was to be sent late."""
+        for task in self._late:
+            task.cancel()
+
+    async def _send_late(self, message: str, seconds: float) -> None:
+        await self._wall.sleep(seconds)
+        self.send(message)
+
+    async def write(self) -> None:
+        """Send what is queued until the connection is lost."""
+        while not self.lost:
+            await self.socket.send_text(await self.outbox.get())
+        await self.socket.close(1008)
