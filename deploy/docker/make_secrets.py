@@ -12,7 +12,7 @@ from typing import NamedTuple
 OWNER = Path("/run/carry-owner")  # only the database and the migrations see this volume
 SHARED = Path("/run/carry")
 SERVICES = 10_001  # the group of every service that uses the bus
-MIGRATE, SIMULATOR, COLLECTOR, STRATEGY, EXECUTOR, API, BACKTEST = range(10_010, 10_017)
+MIGRATE, SIMULATOR, COLLECTOR, STRATEGY, EXECUTOR, API, BACKTEST, WATCHDOG = range(10_010, 10_018)
 REDIS = 10_020
 GRAFANA = 472  # the user of the public image
 
@@ -32,12 +32,15 @@ FILES = (
     Secret(SHARED / "roles/carry_collector", COLLECTOR, MIGRATE),
     Secret(SHARED / "roles/carry_strategy", STRATEGY, MIGRATE),
     Secret(SHARED / "roles/carry_executor", EXECUTOR, MIGRATE),
+    Secret(SHARED / "roles/carry_watchdog", WATCHDOG, MIGRATE),
     Secret(SHARED / "roles/carry_reader", API, MIGRATE),
     Secret(SHARED / "roles/carry_commander", API, MIGRATE),
     Secret(SHARED / "roles/carry_backtest", BACKTEST, MIGRATE),
     Secret(SHARED / "redis", REDIS, SERVICES),
     Secret(SHARED / "api_key", EXECUTOR, SIMULATOR),
     Secret(SHARED / "api_secret", EXECUTOR, SIMULATOR),
+    Secret(SHARED / "watchdog_api_key", WATCHDOG, SIMULATOR),
+    Secret(SHARED / "watchdog_api_secret", WATCHDOG, SIMULATOR),
     Secret(SHARED / "grafana", GRAFANA, 0, 0o400),
 )
 FOLDERS = ((Path("/data/redis"), REDIS), (Path("/data/simulator"), SIMULATOR))

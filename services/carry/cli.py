@@ -154,7 +154,10 @@ def executor(
     ] = False,
 ) -> None:
     """Close the gap between targets and truth, and keep the ledger."""
-    _serve("executor", "standby" if safe_mode else "main")
+    if safe_mode:
+        _serve("watchdog", "services.executor.standby")
+    else:
+        _serve("executor")
 
 
 @app.command()
@@ -205,16 +208,16 @@ def db_migrate() -> None:
     _run(work())
 
 
-def _serve(name: str, process: str = "main", **options: Any) -> None:
-    """Read the settings of service ``name`` and run one of its processes until told to stop."""
+def _serve(name: str, module: str = "", **options: Any) -> None:
+    """Read the settings of service ``name`` and run it until it is told to stop."""
     from shared.config.settings import load_settings
     from shared.runtime.crash import dies_at, on_reached
 
     settings = load_settings(name)
     if settings.crash_at:
         on_reached(dies_at(settings.crash_at))
-    module = importlib.import_module(f"services.{name}.{process}")
-    _run(module.run(settings, **options))
+    process = importlib.import_module(module or f"services.{name}.main")
+    _run(process.run(settings, **options))
 
 
 def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -27,7 +27,6 @@ async def serve_venue(given: Mapping[str, Any], state: Path | None) -> None:
     settings = SimulatorSettings(
         **{"start": None, **options},
         database=state / "simulator.sqlite" if state is not None else None,
-        api_key=key,
-        api_secret=secret,
+        key=(key, secret),
     )
     await run_alone(settings, shows_key=not all(stated))

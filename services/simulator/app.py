@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from services.simulator.auth import AddressLimits, Key, RateLimits
+from services.simulator.auth import AddressLimits, Keyring, RateLimits
 from services.simulator.desk import Desk
 from services.simulator.pool import Pressed
 from services.simulator.public import PUBLIC_ROUTES, PublicApi
@@ -49,7 +49,7 @@ class Door:
     def __init__(
         self,
         desk: Desk,
-        key: Key,
+        key: Keyring,
         wall: Clock,
         metrics: Metrics,
         addresses: AddressLimits,

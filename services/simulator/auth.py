@@ -27,7 +27,7 @@ ADDRESS_SPAN_MS: Final = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The one key that this venue knows; its secret is shared, or the public half of an RSA key.
+    """A key of the account; its secret is shared, or the public half of an RSA key.
 
     Source: bybit-v5.md 2.3. Keys made by the venue sign with HMAC-SHA256 in lower-case hex, keys
     made by their owner with RSA-SHA256 in base64; of those the venue holds the public half (PEM).
@@ -97,6 +97,28 @@ def _public_key(pem: str) -> RSA.RsaKey:
         raise Misconfigured(
             f"CARRY_API_SECRET holds no RSA key ({error}): give the PEM of the public half."
         ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """Every key of the account, so that one can be taken away without the other."""
+
+    keys: tuple[Key, ...]
+
+    @property
+    def api_key(self) -> str:
+        """The first key's name."""
+        return self.keys[0].api_key
+
+    def check_request(self, headers: Mapping[str, str], payload: bytes, now_ms: int) -> None:
+        """Raise Refused unless the key that the request names signed it, see ``Key``."""
+        named = headers.get("x-bapi-api-key", "")
+        key = next((k for k in self.keys if k.api_key == named), self.keys[0])
+        key.check_request(headers, payload, now_ms)
+
+    def check_socket(self, args: object, now_ms: int) -> bool:
+        """Return whether ``[key, expires, signature]`` of any key opens the private stream."""
+        return any(key.check_socket(args, now_ms) for key in self.keys)
 
 
 class RateLimits:

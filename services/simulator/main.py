@@ -14,7 +14,7 @@ from typing import Final
 import uvicorn
 
 from services.simulator.app import Door, build_app
-from services.simulator.auth import AddressLimits, Key
+from services.simulator.auth import AddressLimits, Key, Keyring
 from services.simulator.clock import FollowingClock, Time, VenueClock
 from services.simulator.desk import Desk
 from services.simulator.faults import Faults, SkewedClock
@@ -84,8 +84,8 @@ async def run(
     own = SimulatorSettings(
         database=settings.state_dir / "simulator.sqlite",
         start=settings.replay.start,
-        api_key=settings.exchange.api_key,
-        api_secret=settings.exchange.api_secret,
+        key=(settings.exchange.api_key, settings.exchange.api_secret),
+        more_keys=tuple(key for key in (settings.replay.watchdog_key,) if all(key)),
         speed=Decimal(settings.replay.speed) if speed is None else speed,
         host=settings.http.host,
         port=settings.http.port if port is None else port,
@@ -101,7 +101,7 @@ async def run(
 
 async def run_alone(settings: SimulatorSettings, *, shows_key: bool) -> None:
     """Serve a venue for whoever likes, its time running at once; ``shows_key`` prints the key."""
-    configure_logging("simulator", level="INFO", secrets=(settings.api_secret,))
+    configure_logging("simulator", level="INFO", secrets=(settings.key[1],))
     async with open_simulator(settings, SystemClock()) as simulator:
         simulator.desk.start()
         key = settings if shows_key else None
@@ -142,7 +142,7 @@ async def open_simulator(
             metrics=metrics,
         )
         desk.accept_seconds = settings.accept_ms / 1000
-        key = Key(settings.api_key, settings.api_secret)
+        key = Keyring(tuple(Key(*each) for each in (settings.key, *settings.more_keys)))
         faults = Faults(script, lambda: desk.now_ms, wall) if script.faults else None
         venue_wall = SkewedClock(wall, faults) if faults else wall
         hub = Hub(desk, key, venue_wall, autostart=settings.autostart, faults=faults)
@@ -224,7 +224,7 @@ def _announcement(simulator: Simulator, key: SimulatorSettings | None = None) ->
             await asyncio.sleep(0.01)
         lines = pointers(simulator.address)
         if key is not None:
-            lines += f"  key: {key.api_key}\n  secret: {key.api_secret}\n"
+            lines += f"  key: {key.key[0]}\n  secret: {key.key[1]}\n"
         sys.stdout.write(lines)
         sys.stdout.flush()
 

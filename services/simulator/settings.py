@@ -13,6 +13,7 @@ class SimulatorSettings:
 
     Prices come from ``live`` (base address of a venue), ``synthetic`` (so many symbols made of
     ``seed``, each moving ``moves_per_second`` of wall time), or ``history`` (None: the sample).
+    ``key`` and ``more_keys`` are names and secrets of the account's keys.
     ``symbols`` None means all there are, ``start`` None the first instant that all of them have.
     ``faults`` is a script as docs/simulator.md describes it. An order is matched ``accept_ms`` of
     wall time after it was accepted.
@@ -24,8 +25,8 @@ class SimulatorSettings:
 
     database: Path | None
     start: datetime | None
-    api_key: str
-    api_secret: str = field(repr=False)
+    key: tuple[str, str] = field(repr=False)
+    more_keys: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     speed: Decimal = Decimal(3600)
     host: str = "127.0.0.1"
     port: int = 8100

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from services.simulator.auth import Key
+from services.simulator.auth import Keyring
 from services.simulator.board import DERIVED, KINDS, News
 from services.simulator.connection import PRIVATE, Connection
 from services.simulator.desk import Desk
@@ -58,7 +58,13 @@ class Hub:
     """Every open socket; the desk's audience. ``autostart`` releases time when all listen."""
 
     def __init__(
-        self, desk: Desk, key: Key, wall: Clock, *, autostart: bool, faults: Faults | None = None
+        self,
+        desk: Desk,
+        key: Keyring,
+        wall: Clock,
+        *,
+        autostart: bool,
+        faults: Faults | None = None,
     ) -> None:
         self._desk = desk
         self._faults = faults

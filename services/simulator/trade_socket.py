@@ -8,7 +8,7 @@ from uuid import UUID
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from services.simulator.app import Door
-from services.simulator.auth import FUTURE_MS, Key
+from services.simulator.auth import FUTURE_MS, Keyring
 from services.simulator.faults import Faults
 from services.simulator.faulty import ill_text
 from services.simulator.query import Query
@@ -30,7 +30,7 @@ REMEMBERED: Final = 1_000
 class TradeSocket:
     """Answers with the acceptance alone: what became of an order is told on the private stream."""
 
-    def __init__(self, door: Door, key: Key, wall: Clock, faults: Faults | None = None) -> None:
+    def __init__(self, door: Door, key: Keyring, wall: Clock, faults: Faults | None = None) -> None:
         self._door = door
         self._key = key
         self._wall = wall
@@ -101,7 +101,7 @@ class TradeSocket:
 class Talk:
     """One connection: authenticated or not, and the request ids it has used."""
 
-    def __init__(self, door: Door, key: Key, name: str) -> None:
+    def __init__(self, door: Door, key: Keyring, name: str) -> None:
         self._door = door
         self._key = key
         self._name = name

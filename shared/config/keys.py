@@ -33,6 +33,9 @@ NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "executor": (
         "database_url", "redis_url", "venue_rest_url", "venue_ws_url", "api_key", "api_secret",
     ),
+    "watchdog": (
+        "database_url", "redis_url", "venue_rest_url", "venue_ws_url", "api_key", "api_secret",
+    ),
     "api": ("database_url",),
     "backtest": ("database_url",),
     "db": ("database_url",),
@@ -42,7 +45,7 @@ NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
 
 PORTS: Final[Mapping[str, int]] = {
     "simulator": 8100, "collector": 8101, "strategy": 8102, "executor": 8103, "backtest": 8104,
-    "api": 8080, "db": 8105, "doctor": 8106,
+    "api": 8080, "db": 8105, "doctor": 8106, "watchdog": 8107,
 }  # fmt: skip
 
 Notional = Annotated[Decimal, Field(gt=0, le=1_000_000_000, allow_inf_nan=False)]
@@ -76,6 +79,8 @@ class Keys(BaseSettings):
     deposit_usdt: Notional = Decimal(100_000)
     autostart: bool = False
     admin_token: SecretStr = SecretStr("")
+    watchdog_api_key: SecretStr = SecretStr("")
+    watchdog_api_secret: SecretStr = SecretStr("")
 
     policy_file: Path | None = None
     max_pair_notional: Notional | None = None

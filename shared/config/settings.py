@@ -53,6 +53,7 @@ class VenueSettings:
 class ReplaySettings:
     """The simulator's: venue seconds per wall second, first instant, capital in USDT.
 
+    ``watchdog_key`` is a second key of the account, its name and secret; both empty: none.
     ``admin_token`` opens /sim/*; ``autostart`` lets venue time run once the services listen.
     """
 
@@ -61,6 +62,7 @@ class ReplaySettings:
     deposit_usdt: Decimal
     autostart: bool
     admin_token: str = field(repr=False)
+    watchdog_key: tuple[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ def load_settings(service: str, environ: Mapping[str, str] | None = None) -> Set
             keys.deposit_usdt,
             keys.autostart,
             keys.secret("admin_token"),
+            (keys.secret("watchdog_api_key"), keys.secret("watchdog_api_secret")),
         ),
         http=HttpSettings(keys.http_host, keys.http_port or PORTS[service]),
         policy=load_policy(keys.policy_file, {k: v for k, v in limits.items() if v is not None}),

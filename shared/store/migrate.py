@@ -31,6 +31,7 @@ ROLES: Final = (
     "carry_commander",
     "carry_backtest",
     "carry_reader",
+    "carry_watchdog",
 )
 LOCK_KEY: Final = 0x6361727279  # "carry"; any fixed number of our own
 SCRAM_ITERATIONS: Final = 4096

@@ -21,7 +21,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 KNOWN = {f"CARRY_{name.upper()}" for name in Keys.model_fields} | set(ELSEWHERE)
 KNOWN |= {f"CARRY_{name.upper()}_FILE" for name in Keys.secret_names()}
-PYTHON = ("simulator", "collector", "strategy", "executor", "api", "backtest")
+PYTHON = ("simulator", "collector", "strategy", "executor", "watchdog", "api", "backtest")
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
@@ -109,9 +109,17 @@ def test_every_key_that_compose_and_the_example_set_is_known() -> None:
     assert used - KNOWN == set()
 
 
-def test_only_simulator_and_executor_are_told_the_trading_key() -> None:
-    told = {n for n, s in SERVICES.items() if "CARRY_API_SECRET_FILE" in s.get("environment", {})}
-    assert told == {"simulator", "executor"}
+def test_only_the_venue_and_one_service_each_are_told_a_trading_key() -> None:
+    secrets = ("CARRY_API_SECRET_FILE", "CARRY_WATCHDOG_API_SECRET_FILE")
+    told: dict[str, set[str]] = {}
+    for name, service in SERVICES.items():
+        for key in secrets:
+            if key in service.get("environment", {}):
+                told.setdefault(service["environment"][key], set()).add(name)
+    assert told == {
+        "/run/carry/api_secret": {"simulator", "executor"},
+        "/run/carry/watchdog_api_secret": {"simulator", "watchdog"},
+    }
 
 
 def test_secrets_come_as_files_alone() -> None:
@@ -174,6 +182,7 @@ def test_a_secret_is_readable_by_its_own_service_and_the_migrations_alone(
     executor = int(SERVICES["executor"]["user"].split(":")[0])
     migrations = int(SERVICES["migrate"]["user"].split(":")[1])
     assert owners[".carry_executor.new"] == (executor, migrations)
+    assert owners[".watchdog_api_secret.new"][0] == int(SERVICES["watchdog"]["user"].split(":")[0])
     assert owners[".api_secret.new"] == (
         executor,
         int(SERVICES["simulator"]["user"].split(":")[1]),

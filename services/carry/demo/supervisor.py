@@ -29,8 +29,9 @@ from shared.domain.errors import Misconfigured
 from shared.store.migrate import claim_installation, migrate, set_passwords
 from shared.store.pool import UNAVAILABLE
 
-SERVICES = ("simulator", "collector", "strategy", "executor", "api")
-KILLABLE = ("collector", "strategy", "executor", "api", "redis")
+SERVICES = ("simulator", "collector", "strategy", "executor", "api", "watchdog")
+KILLABLE = ("collector", "strategy", "executor", "api", "watchdog", "redis")
+COMMANDS = {"watchdog": ("executor", "--safe-mode")}
 READY_SECONDS = 60
 QUIET_SECONDS = 30
 SAY_SECONDS = 15
@@ -63,6 +64,8 @@ class Secrets:
     api_key: str
     api_secret: str
     admin_token: str
+    watchdog_key: str
+    watchdog_secret: str
 
 
 async def run_demo(options: DemoOptions) -> int:
@@ -245,14 +248,22 @@ def _children(
     if options.start is not None:
         common["CARRY_REPLAY_START"] = options.start
     trading = {"CARRY_API_KEY": keys.api_key, "CARRY_API_SECRET": keys.api_secret}
+    watching = {"CARRY_API_KEY": keys.watchdog_key, "CARRY_API_SECRET": keys.watchdog_secret}
     own: dict[str, dict[str, str]] = {
-        "simulator": {**trading, "CARRY_ADMIN_TOKEN": keys.admin_token},
+        "simulator": {
+            **trading,
+            "CARRY_WATCHDOG_API_KEY": keys.watchdog_key,
+            "CARRY_WATCHDOG_API_SECRET": keys.watchdog_secret,
+            "CARRY_ADMIN_TOKEN": keys.admin_token,
+        },
         "executor": trading,
+        "watchdog": watching,
     }
     roles = {
         "collector": "carry_collector",
         "strategy": "carry_strategy",
         "executor": "carry_executor",
+        "watchdog": "carry_watchdog",
         "api": "carry_reader",
     }
     children = {}
@@ -262,7 +273,11 @@ def _children(
             role = roles[name]
             environment["CARRY_DATABASE_URL"] = servers.dsn(role, keys.passwords[role])
         children[name] = Child(
-            name, (name,), environment, ports[name], folder / "logs" / f"{name}.log"
+            name,
+            COMMANDS.get(name, (name,)),
+            environment,
+            ports[name],
+            folder / "logs" / f"{name}.log",
         )
     return children
 
@@ -298,10 +313,8 @@ def _readable(folder: Path, dsn: str) -> Iterator[None]:
 
 
 def read_secrets(folder: Path) -> Secrets:
-    """Return the installation's secrets, made when it has none yet."""
+    """Return the installation's secrets; those it does not have yet are made."""
     path = folder / "secrets.json"
-    if path.exists():
-        return Secrets(**json.loads(path.read_text()))
     roles = (
         "carry_collector",
         "carry_strategy",
@@ -309,16 +322,20 @@ def read_secrets(folder: Path) -> Secrets:
         "carry_reader",
         "carry_commander",
         "carry_backtest",
+        "carry_watchdog",
     )
     made = Secrets(
         {role: secrets.token_urlsafe(24) for role in roles},
         secrets.token_urlsafe(12),
         secrets.token_urlsafe(32),
         secrets.token_urlsafe(24),
+        secrets.token_urlsafe(12),
+        secrets.token_urlsafe(32),
     )
+    kept = json.loads(path.read_text()) if path.exists() else {}
     path.touch(mode=0o600)
-    path.write_text(json.dumps(asdict(made)))
-    return made
+    path.write_text(json.dumps({**asdict(made), **kept}))
+    return Secrets(**{**asdict(made), **kept})
 
 
 def _step(what: str, began: float) -> None:

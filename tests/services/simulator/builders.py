@@ -51,8 +51,7 @@ def settings(folder: Path, **changes: Any) -> SimulatorSettings:
     plain = SimulatorSettings(
         database=folder / "venue.sqlite3",
         start=START,
-        api_key=KEY,
-        api_secret=SECRET,
+        key=(KEY, SECRET),
         port=0,
         symbols=("BTCUSDT", "ETHUSDT"),
     )

@@ -110,7 +110,20 @@ async def test_a_role_may_insert_into_its_own_tables_and_the_ops_rows_alone(
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("role", ROLES)
+async def test_the_watchdog_may_do_what_the_executor_may_and_nothing_else(
+    database: Database,
+) -> None:
+    async with connected(database.owner_dsn) as connection:
+        memberships = await connection.fetch(
+            "SELECT r.rolname AS role FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid "
+            "JOIN pg_roles w ON w.oid = m.member WHERE w.rolname = 'carry_watchdog'"
+        )
+        own = await connection.fetch(PRIVILEGES, "carry_watchdog", list(SCHEMAS))
+    assert [m["role"] for m in memberships] == ["carry_executor"]
+    assert own == []
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "carry_watchdog"])
 async def test_every_role_reads_everything(database: Database, role: str) -> None:
     async with connected(database.owner_dsn) as connection:
         rows = await connection.fetch(PRIVILEGES, role, list(SCHEMAS))
