@@ -32,7 +32,7 @@ SEVERS: Final = 4
 NO_NEW_RISK: Final = 1
 LOOK_SECONDS: Final = 1.0
 FAILED_SECONDS: Final = 0.25
-AIM_AGAIN_SECONDS: Final = 5.0
+AGAIN_SECONDS: Final = 1.0
 BY: Final = "executor"
 
 log = structlog.get_logger()
@@ -136,25 +136,22 @@ class KillSwitch:
         held = [desk for desk in self._executor.desks.values() if is_tradable(desk)]
         for desk in held:
             await self._close(desk, kill)
-        remains = [_what(desk) for desk in held] or await self._theirs()
-        if not remains:
+        if not held:
             self._aimed.clear()
-        elif not held or any(self._is_slow(desk) for desk in held):
-            await self._journal.alarm("kill_remains", "; ".join(remains))
+            if shown := await self._theirs():
+                await self._journal.alarm("kill_remains", f"the venue shows {', '.join(shown)}")
 
     async def _close(self, desk: Desk, kill: Kill) -> None:
-        """Aim at zero at once, then again whenever an earlier try has ended and time has passed."""
-        name = desk.pair.name
-        worker = self._executor.workers[name]
-        aimed_at = self._aimed.get(name)
-        if aimed_at is not None and not (worker.is_idle and self._is_slow(desk)):
-            return
+        """Aim at zero at once; again, saying what remains, when an earlier try has ended."""
+        name, now = desk.pair.name, self._clock.monotonic()
+        if name in self._aimed:
+            if not self._executor.workers[name].is_idle or self._aimed[name] > now - AGAIN_SECONDS:
+                return
+            position = desk.position
+            remains = f"spot {plain(position.spot_quantity)} perp {plain(position.perp_quantity)}"
+            await self._journal.alarm("kill_remains", f"{name} {remains}", name)
         if await self._executor.aim(desk, ZERO, f"kill {kill.id}"):
-            self._aimed[name] = self._clock.monotonic()
-
-    def _is_slow(self, desk: Desk) -> bool:
-        aimed_at = self._aimed.get(desk.pair.name)
-        return aimed_at is not None and self._clock.monotonic() - aimed_at > AIM_AGAIN_SECONDS
+            self._aimed[name] = now
 
     async def _theirs(self) -> Sequence[str]:
         """Return what the venue itself still shows once we hold nothing any more."""
@@ -188,11 +185,3 @@ def is_tradable(desk: Desk) -> bool:
     if owned < spot.min_quantity:
         return False
     return desk.price is None or owned * desk.price >= spot.min_notional
-
-
-def _what(desk: Desk) -> str:
-    position = desk.position
-    return (
-        f"{desk.pair.name} spot {plain(position.spot_quantity)} "
-        f"perp {plain(position.perp_quantity)}"
-    )

@@ -140,8 +140,7 @@ async def test_o8_an_order_in_doubt_of_one_pair_narrows_the_room_of_another(
     limits = RiskLimits(gross_notional=Decimal(20_000))
     async with running(pool, exchange, gateway, limits=limits) as rig:
         await rig.want("1")
-        while not await rig.rows("SELECT 1 FROM execution.attempt WHERE state = 'unknown'"):
-            rig.raise_failures()
+        await until(lambda: rig.rows("SELECT state FROM execution.attempt"), [{"state": "unknown"}])
         # 1.001002 x 10,010.5 = 10,020.53 may be bought already; another 10,000 are too many.
         await rig.want("1", "ETH")
         plans = await rig.finished(2)
