@@ -21,12 +21,12 @@ from shared.domain.funding import FundingSettlement
 from shared.domain.instrument import Category
 from shared.domain.intents import HoldPair
 from shared.domain.market import MarketSnapshot, Quote
-from shared.domain.money import ZERO
+from shared.domain.money import ONE, ZERO
 from shared.domain.order import Fill, Leg, Side
 from shared.domain.policy import CarryPolicy, ExecutionPolicy
 from shared.domain.portfolio import Portfolio, apply
 from shared.domain.position import PairPosition, after_fill
-from shared.domain.risk import Exposure, Refused, RiskLimits, review
+from shared.domain.risk import RiskLimits, Stake, adds_risk, admit, review
 from shared.domain.strategy import Verdict, decide
 from shared.domain.view import MarketView, PerpPrices
 from shared.history.records import HOUR_MS, Bar, History, MalformedHistory, Settlement
@@ -269,26 +269,37 @@ class _Run:
     def _carry_out(self, intent: HoldPair, market: MarketSnapshot, instant: datetime) -> None:
         name = intent.pair
         held = abs(self._positions[name].perp_quantity)
-        answer = review(
-            intent, market.pairs[name], self._exposure(name, market), self._limits, instant
-        )
-        if isinstance(answer, Refused):
-            reason = answer.reason.value
+        of = market.pairs[name]
+        refused = review(intent, of, held, self._limits, instant, fresh=True)
+        if refused is None and adds_risk(intent, of, held):
+            refused = admit(self._stake(intent, held, market), self._limits)
+        if refused is not None:
+            reason = refused.reason.value
             self._result.refused[reason] = self._result.refused.get(reason, 0) + 1
         else:
             self._trade(intent, market, instant, opening=intent.quantity > held)
         now = abs(self._positions[name].perp_quantity)
         self._portfolio = apply(self._portfolio, PairSettled(name, now, instant))
 
-    def _exposure(self, name: str, market: MarketSnapshot) -> Exposure:
-        gross = ZERO
+    def _stake(self, intent: HoldPair, held: Decimal, market: MarketSnapshot) -> Stake:
+        """Return what is at stake; a throttle needs a person to lift it: there is none."""
+        mark = market.pairs[intent.pair].mark_price
+        assert mark is not None
+        gross = (intent.quantity - held) * mark
         for other, position in self._positions.items():
             gross += abs(position.perp_quantity) * (market.pairs[other].mark_price or ZERO)
-        return Exposure(
+        return Stake(
+            pair_notional=intent.quantity * mark,
             gross_notional=gross,
-            pair_quantity=abs(self._positions[name].perp_quantity),
-            orders_last_hour=self._orders_since(market.instant - HOUR),
-            free_usdt=self._venue.wallet.get(STABLE, ZERO),
+            unpriced=(),
+            needed=(intent.quantity - held) * mark * (ONE + self._limits.collar),
+            free=self._venue.wallet.get(STABLE, ZERO),
+            orders=self._orders_since(market.instant - HOUR),
+            plans=0,
+            round_trips=0,
+            fees=ZERO,
+            rejects=0,
+            day_loss=ZERO,
         )
 
     def _orders_since(self, at: datetime) -> int:

@@ -8,8 +8,10 @@ from typing import Any
 from services.executor.bookkeeper import Bookkeeper
 from services.executor.equity import EquityRecorder
 from services.executor.executor import Executor
+from services.executor.gate import Gate
 from services.executor.guard import Guard
 from services.executor.journal import Doorbell, Journal
+from services.executor.kill import KillSwitch
 from services.executor.lease import Lease
 from services.executor.market import Market
 from services.executor.metrics import ExecutorMetrics
@@ -64,12 +66,18 @@ def assemble(
         journal=journal,
         market=market,
         clock=clock,
-        guard=guard,
+        gate=Gate(
+            journal=journal,
+            market=market,
+            clock=clock,
+            guard=guard,
+            limits=rules.limits,
+            safe_mode=safe_mode,
+        ),
         metrics=metrics,
         orders=orders,
         rules=rules,
         epoch=epoch,
-        sums=lambda: bookkeeper.sums,
         plan_ended=wake.set,
     )
     bookkeeper = Bookkeeper(
@@ -106,8 +114,19 @@ def assemble(
         clock=clock,
         policy=rules.execution,
     )
+    kill = KillSwitch(
+        gateway,
+        executor=executor,
+        journal=journal,
+        clock=clock,
+        guard=guard,
+        unknown_max=rules.limits.unknown_max,
+        armed=reconciler.armed,
+        safe_mode=safe_mode,
+    )
     loops = (
         lease.keep,
+        kill.run,
         executor.listen,
         executor.run_desks,
         bookkeeper.run,

@@ -1,16 +1,16 @@
 """Takes targets in, hands them to the pairs' desks, and routes what the venue says."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
 import structlog
 from asyncpg import Connection
 
 from services.executor.desk import FOREIGN, Desk, Report
-from services.executor.guard import Guard
+from services.executor.gate import Gate
 from services.executor.journal import Journal, finished
 from services.executor.market import Market
 from services.executor.metrics import ExecutorMetrics
@@ -19,17 +19,17 @@ from services.executor.worker import Rules, Worker
 from shared.bus.messages import Message, PairWanted
 from shared.domain.errors import InvariantViolation
 from shared.domain.instrument import Category
-from shared.domain.money import ONE, ZERO, plain
+from shared.domain.money import ZERO, plain
 from shared.domain.order import content_id
-from shared.domain.risk import Exposure
 from shared.exchange.ports import ExecutionReport, OrderReport, StreamReset, TradingGateway
 from shared.runtime.clock import Clock
 from shared.runtime.crash import CrashPoint, reached
-from shared.store.ledger import STABLE, Sums
 from shared.store.orders import (
     FillRow,
-    PlanRow,
     book_fill,
+)
+from shared.store.plans import (
+    PlanRow,
     finish_plan,
     insert_plan,
     is_overtaken,
@@ -37,13 +37,12 @@ from shared.store.orders import (
 )
 
 PARALLEL_PLANS: Final = 8
-ORDER_WINDOW: Final = timedelta(hours=1)
 
 log = structlog.get_logger()
 
 
 class Executor:
-    """Every pair's desk and worker, and what they share: limits, room, orders of the last hour."""
+    """Every pair's desk and worker, and what they share: the gate, and room to work."""
 
     def __init__(
         self,
@@ -52,25 +51,20 @@ class Executor:
         journal: Journal,
         market: Market,
         clock: Clock,
-        guard: Guard,
+        gate: Gate,
         metrics: ExecutorMetrics,
         orders: Orders,
         rules: Rules,
         epoch: int,
-        sums: Callable[[], Sums],
         plan_ended: Callable[[], None],
     ) -> None:
-        self.sent: deque[datetime] = deque()
         self.connected = asyncio.Event()
         self.resets = 0
         self._gateway = gateway
         self._journal = journal
         self._market = market
         self._clock = clock
-        self._guard = guard
-        self._rules = rules
         self._epoch = epoch
-        self._sums = sums
         self._admitted: dict[int, PlanRow] = {}
         self._on_reset: Callable[[], None] = lambda: None
         room = asyncio.Semaphore(PARALLEL_PLANS)
@@ -88,8 +82,7 @@ class Executor:
                 rules=rules,
                 metrics=metrics,
                 room=room,
-                exposure=self.exposure,
-                sent=self.sent,
+                gate=gate,
                 plan_ended=plan_ended,
             )
             for name, desk in self.desks.items()
@@ -188,62 +181,43 @@ class Executor:
         if plan is not None:
             self.workers[plan.pair].offer(plan)
 
-    def exposure(self, desk: Desk, kill_level: int) -> Exposure:
-        """Return what is at stake, every open plan and order at its worst."""
-        collar = ONE + self._rules.limits.collar
-        gross, reserved, known = ZERO, ZERO, True
-        for name, other in self.desks.items():
-            target = self.workers[name].target
-            position = other.position
-            worst = max(position.spot_quantity, abs(position.perp_quantity), target)
-            if worst == ZERO:
-                continue
-            if other.price is None:
-                known = False
-                continue
-            gross += worst * other.price
-            reserved += max(ZERO, target - other.held) * other.price * collar
-        self._forget_old_orders()
-        return Exposure(
-            gross_notional=gross,
-            pair_quantity=desk.held,
-            orders_last_hour=len(self.sent),
-            free_usdt=self._sums().wallet.get(STABLE, ZERO) - reserved,
-            kill_level=kill_level,
-            ledger_differs=self._guard.differs or desk.is_foreign,
-            fresh=known and self._market.is_fresh(desk.pair.name),
-        )
-
     async def repair(self, desk: Desk) -> None:
         """Plan to take back what stands without its partner, from what is owned now."""
+        if await self.aim(desk, desk.held, "residual"):
+            log.warning(
+                "residual_found",
+                pair=desk.pair.name,
+                correlation_id=desk.correlation_id,
+                spot=plain(desk.position.spot_quantity),
+                perp=plain(desk.position.perp_quantity),
+            )
+
+    async def aim(self, desk: Desk, quantity: Decimal, reason: str) -> bool:
+        """Plan to hold ``quantity`` of a pair by a wish of our own; False while no quote is known.
+
+        It takes over from whatever plan runs.
+        """
         at = self._market.venue_at
         if at is None:
-            return
-        position = desk.position
+            return False
         name = desk.pair.name
+        now = self._clock.now()
         wanted = PairWanted(
-            intent_id=f"residual:{name}:{at.isoformat()}:{self._clock.now().isoformat()}",
+            intent_id=f"{reason}:{name}:{at.isoformat()}:{now.isoformat()}",
             decision_id="",
             correlation_id=desk.correlation_id,
             pair=name,
-            quantity=desk.held,
-            reason="residual",
+            quantity=quantity,
+            reason=reason,
             decided_at=at,
         )
-        now = self._clock.now()
         plan = self._plan(wanted, now)
         async with self._journal.transaction() as connection:
             made = await _insert(connection, plan, now)
             reached(CrashPoint.REPAIR_STORING)
         if made:
-            log.warning(
-                "residual_found",
-                pair=name,
-                correlation_id=plan.correlation_id,
-                spot=plain(position.spot_quantity),
-                perp=plain(position.perp_quantity),
-            )
             self.workers[name].offer(plan)
+        return made
 
     def _plan(self, message: PairWanted, now: datetime) -> PlanRow:
         return PlanRow(
@@ -259,11 +233,6 @@ class Executor:
             until_at=message.until,
             created_at=now,
         )
-
-    def _forget_old_orders(self) -> None:
-        since = self._clock.now() - ORDER_WINDOW
-        while self.sent and self.sent[0] < since:
-            self.sent.popleft()
 
     async def _book_stranger(self, report: ExecutionReport) -> None:
         row = FillRow(

@@ -7,31 +7,25 @@ from decimal import Decimal
 from typing import Protocol
 
 import structlog
-from asyncpg import Connection
+from asyncpg import Connection, IntegrityConstraintViolationError
 from prometheus_client import Counter
 
 from services.executor.lease import Lease
 from shared.bus.messages import AlarmRaised, ExecutionEvent, PlanFinished, PlanStarted
 from shared.bus.outbox import enqueue
 from shared.bus.streams import EXECUTION_EVENTS
+from shared.domain.errors import InvariantViolation
 from shared.domain.execution import Mode
+from shared.domain.instrument import Pair
 from shared.domain.position import PairPosition, PairState
 from shared.runtime.clock import Clock
 from shared.runtime.crash import CrashPoint, reached
-from shared.store.orders import (
-    AttemptRow,
-    Claim,
-    PlanRow,
-    answer_attempt,
-    begin_plan,
-    claim_attempt,
-    finish_plan,
-    resend_attempt,
-)
+from shared.store.kill import press_kill_once
+from shared.store.orders import answer_attempt, resend_attempt
+from shared.store.plans import PlanRow, begin_plan, finish_plan
 from shared.store.pool import WritePool
 from shared.store.positions import end_position, start_position
 
-READ_KILL_LEVEL = "SELECT coalesce(max(level), 0) FROM execution.kill WHERE lifted_at IS NULL"
 NOTE_ROUTE = "UPDATE execution.plan SET mode = $2, mode_reason = $3 WHERE id = $1"
 WATCHDOG_LIVES = """
     SELECT EXISTS (SELECT 1 FROM ops.heartbeat WHERE service = 'watchdog' AND ready
@@ -70,21 +64,29 @@ class Journal:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """Yield a connection in a transaction that holds our epoch; ring the bell afterwards."""
-        async with self.pool.acquire() as connection, connection.transaction():
+        async with self.connection() as connection, connection.transaction():
             await self.lease.require(connection)
             yield connection
         self._doorbell.notify()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Yield a connection; what breaks a rule of the database's forbids new risk and halts us.
+
+        Raises: InvariantViolation, as for a transition that the table does not know (O12).
+        """
+        try:
+            async with self.pool.acquire() as connection:
+                yield connection
+        except IntegrityConstraintViolationError as error:
+            async with self.pool.acquire() as connection:
+                await press_kill_once(connection, 1, f"illegal: {error}", "executor")
+            raise InvariantViolation(str(error)) from error
 
     async def say(self, connection: Connection, events: Sequence[ExecutionEvent]) -> None:
         """Put events into the outbox of the caller's transaction."""
         if events:
             await enqueue(connection, EXECUTION_EVENTS, events)
-
-    async def kill_level(self) -> int:
-        """Return the highest kill level that stands; zero when none does."""
-        async with self.pool.acquire() as connection:
-            level: int = await connection.fetchval(READ_KILL_LEVEL)
-        return level
 
     async def watchdog_lives(self) -> bool:
         """Return whether a watchdog has given a sign of life within five seconds."""
@@ -95,7 +97,9 @@ class Journal:
 
     async def begin(
         self,
+        connection: Connection,
         plan: PlanRow,
+        pair: Pair,
         first_leg: str,
         position: PairPosition,
         state: PairState,
@@ -103,39 +107,37 @@ class Journal:
         mode: Mode,
         why: str,
     ) -> bool:
-        """Begin a plan, worked as ``mode`` because ``why``; False when it was ended before."""
-        async with self.transaction() as connection:
-            begun = await begin_plan(
-                connection, plan.id, first_leg, position.spot_quantity, position.perp_quantity
+        """Begin a plan in the caller's transaction, worked as ``mode`` because ``why``.
+
+        Returns False when somebody has ended it before.
+        """
+        begun = await begin_plan(
+            connection,
+            plan.id,
+            first_leg,
+            spot_symbol=pair.spot.symbol,
+            perp_symbol=pair.perp.symbol,
+            spot=position.spot_quantity,
+            perp=position.perp_quantity,
+        )
+        if begun:
+            await connection.execute(NOTE_ROUTE, plan.id, mode.value, why)
+            await start_position(
+                connection,
+                pair=plan.pair,
+                state=state,
+                target_quantity=plan.target_quantity,
+                correlation_id=plan.correlation_id,
+                venue_at=venue_at,
+                now=self._clock.now(),
             )
-            if begun:
-                await connection.execute(NOTE_ROUTE, plan.id, mode.value, why)
-                await start_position(
-                    connection,
-                    pair=plan.pair,
-                    state=state,
-                    target_quantity=plan.target_quantity,
-                    correlation_id=plan.correlation_id,
-                    venue_at=venue_at,
-                    now=self._clock.now(),
-                )
-                await self.say(connection, [_started(plan)])
+            await self.say(connection, [_started(plan)])
         return begun
 
-    async def claim(self, attempt: AttemptRow, kill_level: int) -> Claim:
-        """Journal an attempt before it is sent; raises InvariantViolation on a lost lease."""
-        async with self.pool.acquire() as connection:
-            claim = await claim_attempt(
-                connection, attempt, epoch=self.lease.epoch, kill_level=kill_level
-            )
-        if not claim.held:
-            raise self.lease.lost()
-        return claim
-
-    async def resend(self, link_id: str, signed_at: datetime) -> None:
-        """Journal one more send of the same order, which the venue had not taken."""
+    async def resend(self, link_id: str, signed_at: datetime) -> bool:
+        """Journal one more send of the same order; False when it has ended: send nothing."""
         async with self.transaction() as connection:
-            await resend_attempt(connection, link_id, signed_at)
+            return await resend_attempt(connection, link_id, signed_at, self.lease.epoch)
 
     async def answer(
         self,

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from shared.bus.messages import QuoteUpdated
 from shared.domain.funding import FundingSettlement
@@ -111,18 +112,26 @@ class Market:
 
     def is_fresh(self, pair: str) -> bool:
         """Return whether both books are near the newest stamp and have spoken of late."""
+        behind, silent = self.ages(pair)
+        if behind is None or silent is None:
+            return False
+        bounds = self._freshness
+        return behind <= seconds(bounds.behind) and silent <= Decimal(str(bounds.silent_seconds))
+
+    def ages(self, pair: str) -> tuple[Decimal | None, Decimal | None]:
+        """Return how far the older book trails the newest stamp, and how long it has been silent.
+
+        Seconds of venue time and of wall time; None when a book is missing.
+        """
         market = self.of(pair)
         books = ((market.pair.spot, market.spot), (market.pair.perp, market.perp))
-        now = self._clock.monotonic()
-        for product, quote in books:
-            heard = self._heard.get((product.category.value, product.symbol))
-            if quote is None or heard is None or self.venue_at is None:
-                return False
-            if self.venue_at - quote.venue_at > self._freshness.behind:
-                return False
-            if now - heard > self._freshness.silent_seconds:
-                return False
-        return True
+        stamps = [quote.venue_at for _, quote in books if quote is not None]
+        heard = [self._heard.get((p.category.value, p.symbol)) for p, _ in books]
+        known = [at for at in heard if at is not None]
+        if len(stamps) < len(books) or len(known) < len(books) or self.venue_at is None:
+            return None, None
+        silent = Decimal(str(round(self._clock.monotonic() - min(known), 6)))
+        return seconds(self.venue_at - min(stamps)), silent
 
     def is_silent(self, seconds: float) -> bool:
         """Return whether no book has spoken for ``seconds`` of wall time."""
@@ -152,6 +161,11 @@ class Market:
     def _next_funding(self, message: QuoteUpdated) -> datetime | None:
         market = self._view.markets.get(message.symbol)
         return None if market is None else market.next_funding_at
+
+
+def seconds(span: timedelta) -> Decimal:
+    """Return ``span`` in seconds, exactly."""
+    return Decimal(span // timedelta(microseconds=1)).scaleb(-6)
 
 
 async def wait(event: asyncio.Event, seconds: float) -> bool:

@@ -21,6 +21,7 @@ ALARMS: Final = (
     "venue_refuses_key",
     "order_in_doubt",
     "order_quarantined",
+    "kill_remains",
 )
 OUTCOMES: Final = ("hedged", "flat", "refused", "broken")
 ENDS: Final = ("filled", "cancelled", "rejected", "absent")

@@ -246,7 +246,7 @@ class Orders:
             )
         except (Transient, Malformed) as error:
             log.warning("order_unreadable", **_names(order), detail=str(error))
-            self._guard.report(SILENCE, f"{order.link_id} cannot be read: {error}")
+            self._guard.report(SILENCE, f"{order.link_id} cannot be read: {error}", passes=True)
             return None
         self._guard.report(SILENCE, None)  # while it does not answer nothing is opened (R:H2)
         reports: Sequence[Report] = [*executions, *([] if report is None else [report])]

@@ -9,7 +9,7 @@ import structlog
 
 from services.executor.bookkeeper import Bookkeeper
 from services.executor.desk import Desk, Tracked
-from services.executor.executor import ORDER_WINDOW, Executor
+from services.executor.executor import Executor
 from services.executor.guard import Guard
 from services.executor.journal import Journal
 from services.executor.market import Market, wait
@@ -24,10 +24,11 @@ from shared.runtime.clock import Clock
 from shared.runtime.crash import CrashPoint, reached
 from shared.store.orders import (
     OpenAttempt,
-    read_attempt_times,
     read_foreign_pairs,
     read_newest_fill,
     read_open_attempts,
+)
+from shared.store.plans import (
     read_unfinished_plans,
 )
 from shared.store.positions import ensure_positions, read_positions
@@ -111,7 +112,6 @@ class Reconciler:
             positions = await read_positions(connection)
             foreign = await read_foreign_pairs(connection)
             attempts = await read_open_attempts(connection)
-            self._executor.sent.extend(await read_attempt_times(connection, now - ORDER_WINDOW))
         for row in positions:
             desk = self._executor.desks.get(row.pair)
             if desk is not None:

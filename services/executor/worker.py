@@ -1,15 +1,14 @@
 """Works one pair's plans one after another: review, then advance until the gap is closed."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Final
 
 import structlog
 
 from services.executor.desk import Desk, Tracked, seconds_between
+from services.executor.gate import Gate
 from services.executor.journal import Journal
 from services.executor.market import Market, wait
 from services.executor.metrics import ExecutorMetrics
@@ -27,19 +26,17 @@ from shared.domain.execution import (
     advance,
     first_leg,
 )
-from shared.domain.intents import HoldPair
 from shared.domain.money import ZERO, plain
 from shared.domain.order import Leg, client_order_id
 from shared.domain.policy import ExecutionPolicy
 from shared.domain.position import PairState
-from shared.domain.risk import Exposure, Refused, RiskLimits, review
+from shared.domain.risk import Refused, RiskLimits
 from shared.domain.routing import Route, route
 from shared.runtime.clock import Clock
 from shared.runtime.crash import CrashPoint, reached
-from shared.store.orders import AttemptRow, PlanRow, read_first_booked_at, read_tries
+from shared.store.orders import AttemptRow, read_tries
+from shared.store.plans import PlanRow, read_first_booked_at
 
-ADDS_RISK: Final = 1
-REDUCES_RISK: Final = 4
 QUOTES_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 1.0
 
@@ -70,8 +67,7 @@ class Worker:
         rules: Rules,
         metrics: ExecutorMetrics,
         room: asyncio.Semaphore,
-        exposure: Callable[[Desk, int], Exposure],
-        sent: deque[datetime],
+        gate: Gate,
         plan_ended: Callable[[], None],
     ) -> None:
         self.desk = desk
@@ -84,8 +80,8 @@ class Worker:
         self._rules = rules
         self._metrics = metrics
         self._room = room
-        self._exposure = exposure
-        self._sent = sent
+        self._gate = gate
+        self._refused: Refused | None = None
         self._plan_ended = plan_ended
         self._approach = Approach()
         self._waiting: list[PlanRow] = []
@@ -147,27 +143,20 @@ class Worker:
         if self._overtaken():
             await self._finish(plan, "refused", "superseded", None)
             return
-        intent = HoldPair(plan.pair, plan.target_quantity, plan.until_at, plan.reason)
-        exposure = self._exposure(self.desk, await self._journal.kill_level())
-        if not self._market.has_reached(plan.pair, plan.decided_at):
-            exposure = replace(exposure, fresh=False)
-        now = self._market.venue_at or plan.decided_at
-        verdict = review(intent, market, exposure, self._rules.limits, now)
         self.desk.unhedged_seconds = ZERO
-        if isinstance(verdict, Refused):
-            moving = self.desk.state in (PairState.OPENING, PairState.UNWINDING)
-            state = self.desk.resting_state if moving else None
-            await self._finish(plan, "refused", f"{verdict.reason.value}: {verdict.detail}", state)
-            return
-        self.target = plan.target_quantity
-        opening = plan.target_quantity > self.desk.held
+        opening = self._gate.adds_risk(plan, self.desk)
         leg = first_leg(market, opening=opening)
         state = PairState.OPENING if opening else PairState.UNWINDING
         chosen = await self._route(plan, leg)
-        if not await self._journal.begin(
-            plan, leg.value, self.desk.position, state, now, chosen.approach.mode, chosen.reason
-        ):
+        begun = await self._gate.begin(plan, self.desk, leg, state, chosen)
+        if isinstance(begun, Refused):
+            moving = self.desk.state in (PairState.OPENING, PairState.UNWINDING)
+            resting = self.desk.resting_state if moving else None
+            await self._finish(plan, "refused", str(begun), resting)
             return
+        if not begun:
+            return
+        self.target = plan.target_quantity
         self._approach = chosen.approach
         self.desk.state, self.desk.correlation_id = state, plan.correlation_id
         log.info(
@@ -262,7 +251,7 @@ class Worker:
         return isinstance(command, Send) and command.purpose is Purpose.UNWIND
 
     async def _attempt(self, plan: PlanRow, send: Send, number: int) -> bool:
-        """Journal one order, send it and see it to its end; False when a kill forbids it."""
+        """Journal one order, send it and see it to its end; False when the gate refuses it."""
         link_id = client_order_id(self._rules.environment, plan.id, send.leg, number)
         instrument = self.desk.pair.spot if send.leg is Leg.SPOT else self.desk.pair.perp
         now = self._clock.now()
@@ -280,6 +269,8 @@ class Worker:
             purpose=send.purpose.value,
             signed_at=now,
             correlation_id=plan.correlation_id,
+            book_behind_seconds=None,
+            book_silent_seconds=None,
         )
         order = Tracked(
             link_id,
@@ -294,13 +285,12 @@ class Worker:
         if send.purpose is not Purpose.FIRST:
             hedges = send.purpose is Purpose.HEDGE
             reached(CrashPoint.HEDGE_WANTED if hedges else CrashPoint.UNWIND_WANTED)
-        opens = send.purpose is Purpose.FIRST and plan.target_quantity > self.desk.held
+        opens = send.purpose is Purpose.FIRST and self._gate.adds_risk(plan, self.desk)
         self.desk.orders[link_id] = order
-        claim = await self._journal.claim(attempt, ADDS_RISK if opens else REDUCES_RISK)
-        if not claim.made:
+        self._refused = await self._gate.claim(plan, self.desk, attempt, adds=opens)
+        if self._refused is not None:
             self.desk.orders.pop(link_id)
             return False
-        self._sent.append(now)
         reached(CrashPoint.CLAIMED)
         if send.purpose is Purpose.HEDGE:
             reached(CrashPoint.HEDGE_CLAIMED)
@@ -338,7 +328,7 @@ class Worker:
                 return Outcome.BROKEN.value
 
     async def _killed(self, plan: PlanRow) -> None:
-        await self._finish(plan, "refused", "killed", self.desk.resting_state)
+        await self._finish(plan, "refused", str(self._refused), self.desk.resting_state)
 
     async def _finish(
         self, plan: PlanRow, outcome: str, reason: str, state: PairState | None

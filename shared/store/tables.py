@@ -227,8 +227,50 @@ ATTEMPT: Final = Table(
     _text("correlation_id"),
     _instant("created_at"),
     _instant("updated_at"),
+    _money("book_behind_seconds", null=True),
+    _money("book_silent_seconds", null=True),
     schema="execution",
 )
+LEG: Final = Table(
+    "leg",
+    METADATA,
+    Column("plan_id", Text, ForeignKey("execution.plan.id"), primary_key=True),
+    _text("leg", key=True),
+    _text("category"),
+    _text("symbol"),
+    _money("start_quantity"),
+    _money("goal_quantity"),
+    _money("net_filled"),
+    _money("value"),
+    schema="execution",
+)
+SEND: Final = Table(
+    "send",
+    METADATA,
+    Column("link_id", Text, ForeignKey("execution.attempt.link_id"), primary_key=True),
+    Column("number", SmallInteger, primary_key=True),
+    _instant("signed_at"),
+    Column("lease_epoch", BigInteger, nullable=False),
+    schema="execution",
+)
+VENUE_EVENT: Final = Table(
+    "venue_event",
+    METADATA,
+    _text("key", key=True),
+    _text("link_id"),
+    Column("body", JSONB, nullable=False),
+    _instant("booked_at"),
+    schema="execution",
+)
+TRANSITION: Final = Table(
+    "transition",
+    METADATA,
+    _text("machine", key=True),
+    _text("from_state", key=True),
+    _text("to_state", key=True),
+    schema="execution",
+)
+GATE: Final = Table("gate", METADATA, Column("only", Boolean, primary_key=True), schema="execution")
 FILL: Final = Table(
     "fill",
     METADATA,
@@ -287,6 +329,9 @@ KILL: Final = Table(
     _text("pressed_by"),
     _instant("pressed_at"),
     _instant("lifted_at", null=True),
+    _text("pair", null=True),
+    _text("lifted_by", null=True),
+    _text("lift_reason", null=True),
     schema="execution",
 )
 
@@ -415,7 +460,18 @@ DEAD_LETTER: Final = Table(
 WRITERS: Final = {
     "carry_collector": ("market.*",),
     "carry_strategy": ("strategy.*",),
-    "carry_executor": ("execution.*", "ledger.*"),
+    "carry_executor": (
+        "execution.plan",
+        "execution.leg",
+        "execution.attempt",
+        "execution.send",
+        "execution.venue_event",
+        "execution.fill",
+        "execution.position",
+        "execution.lease",
+        "execution.kill",
+        "ledger.*",
+    ),
     "carry_backtest": ("research.*",),
     "carry_commander": ("execution.kill",),
 }

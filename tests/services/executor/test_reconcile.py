@@ -41,9 +41,12 @@ async def test_the_lease_is_not_given_up_while_an_order_is_open(pool: WritePool)
     async with running(pool, venue()) as rig:
         await rig.want("1")
         await rig.finished(1)
-        await rig.rows("UPDATE execution.attempt SET state = 'unknown'")
+        await rig.rows(
+            "INSERT INTO execution.attempt SELECT (jsonb_populate_record(a, "
+            '\'{"link_id": "open", "state": "submitting"}\')).* FROM execution.attempt a LIMIT 1'
+        )
         assert not await rig.parts.lease.release()
-        await rig.rows("UPDATE execution.attempt SET state = 'filled'")
+        await rig.rows("UPDATE execution.attempt SET state = 'filled' WHERE link_id = 'open'")
         assert await rig.parts.lease.release()
 
 

@@ -1,4 +1,4 @@
-"""review(): each refusal on both sides of its boundary; what reduces risk always passes."""
+"""review() and admit(): each refusal on both sides of its boundary; what reduces risk passes."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -8,53 +8,45 @@ import pytest
 
 from shared.domain.instrument import Category, Pair
 from shared.domain.intents import HoldPair
-from shared.domain.risk import Approved, Exposure, Refusal, Refused, RiskLimits, review
+from shared.domain.risk import Refusal, RiskLimits, Stake, admit, review, review_price
 from tests.support.markets import EIGHT_HOURS, INSTANT, MIDNIGHT, instrument, market, quote
 
-LIMITS = RiskLimits(
-    pair_notional=Decimal(12_000), gross_notional=Decimal(60_000), orders_per_hour=10
-)
-CALM = Exposure(
-    gross_notional=Decimal(0),
-    pair_quantity=Decimal(0),
-    orders_last_hour=0,
-    free_usdt=Decimal(100_000),
-)
+LIMITS = RiskLimits()
 OPEN = HoldPair("BTCUSDT", Decimal("1.2"), None, "worth_opening")
+CLOSE = HoldPair("BTCUSDT", Decimal(0), None, "worth_leaving")
+CALM = Stake(
+    pair_notional=Decimal(12_000),
+    gross_notional=Decimal(60_000),
+    unpriced=(),
+    needed=Decimal(100),
+    free=Decimal(100),
+    orders=399,
+    plans=19,
+    round_trips=2,
+    fees=Decimal(500),
+    rejects=9,
+    day_loss=Decimal(5_000),
+)
+"""Every amount at its limit, every count one below."""
 
 
 def refusal(
     intent: HoldPair = OPEN,
-    exposure: Exposure = CALM,
+    *,
+    held: str = "0",
     now: object = INSTANT,
+    fresh: bool = True,
     **changes: object,
 ) -> Refusal | None:
-    answer = review(intent, market(**changes), exposure, LIMITS, now)  # type: ignore[arg-type]
-    return answer.reason if isinstance(answer, Refused) else None
-
-
-def test_a_calm_account_may_open_up_to_the_pair_limit() -> None:
-    assert refusal() is None  # 1.2 at 10,000 is the limit of 12,000 exactly
-    assert refusal(replace(OPEN, quantity=Decimal("1.201"))) is Refusal.PAIR_LIMIT
-
-
-@pytest.mark.parametrize(
-    ("gross", "expected"), [("48000", None), ("48000.01", Refusal.GROSS_LIMIT)]
-)
-def test_the_gross_limit_counts_what_is_added(gross: str, expected: Refusal | None) -> None:
-    assert refusal(exposure=replace(CALM, gross_notional=Decimal(gross))) is expected
-
-
-@pytest.mark.parametrize(("count", "expected"), [(9, None), (10, Refusal.ORDER_RATE)])
-def test_orders_in_the_last_hour_are_throttled(count: int, expected: Refusal | None) -> None:
-    assert refusal(exposure=replace(CALM, orders_last_hour=count)) is expected
-
-
-@pytest.mark.parametrize(("free", "expected"), [("12240", None), ("12239", Refusal.MARGIN)])
-def test_the_account_must_afford_the_spot_leg_and_its_collar(
-    free: str, expected: Refusal | None
-) -> None:
-    assert refusal(exposure=replace(CALM, free_usdt=Decimal(free))) is expected
+    answer = review(
+        intent,
+        market(**changes),  # type: ignore[arg-type]
+        Decimal(held),
+        LIMITS,
+        now,  # type: ignore[arg-type]
+        fresh=fresh,
+    )
+    return None if answer is None else answer.reason
 
 
 @pytest.mark.parametrize(
@@ -66,7 +58,7 @@ def test_the_account_must_afford_the_spot_leg_and_its_collar(
         (MIDNIGHT + EIGHT_HOURS - timedelta(seconds=89), Refusal.SETTLEMENT_WINDOW),
     ],
 )
-def test_nothing_opens_90_s_before_and_30_s_after_a_settlement(
+def test_h9_nothing_opens_90_s_before_and_30_s_after_a_settlement(
     now: object, expected: Refusal | None
 ) -> None:
     assert refusal(now=now) is expected
@@ -76,32 +68,111 @@ def test_nothing_opens_90_s_before_and_30_s_after_a_settlement(
     ("bid", "ask", "expected"),
     [("10199", "10201", None), ("10200", "10202", Refusal.COLLAR)],
 )
-def test_a_mid_price_stays_within_two_per_cent_of_the_mark(
+def test_h8_a_mid_price_stays_within_two_per_cent_of_the_mark(
     bid: str, ask: str, expected: Refusal | None
 ) -> None:
     assert refusal(perp=quote(bid, ask)) is expected
 
 
-def test_missing_stale_killed_expired_and_closed_markets_refuse() -> None:
-    closed = Pair(instrument(Category.SPOT), instrument(Category.LINEAR, delivery_at=MIDNIGHT))
+@pytest.mark.parametrize(
+    ("price", "index", "expected"),
+    [
+        ("10200", "10000", None),
+        ("10200.1", "10000", Refusal.COLLAR),
+        ("9800", "10000", None),
+        ("9799.9", "10000", Refusal.COLLAR),
+        ("10000", "9804", None),  # 196 away, and 2 % of 9,804 is 196.08
+        ("10000", "9803", Refusal.COLLAR),  # 197 away, and 2 % of 9,803 is 196.06
+    ],
+)
+def test_h8_an_orders_price_stays_within_two_per_cent_of_mark_and_index(
+    price: str, index: str, expected: Refusal | None
+) -> None:
+    answer = review_price(Decimal(price), market(index_price=Decimal(index)), LIMITS)
+    assert (answer.reason if answer else None) is expected
+
+
+@pytest.mark.parametrize(
+    ("leg", "changes", "quantity", "expected"),
+    [
+        (Category.SPOT, {"min_quantity": Decimal("0.5")}, "0.5", None),
+        (Category.SPOT, {"min_quantity": Decimal("0.5")}, "0.499", Refusal.NOT_VIABLE),
+        (Category.LINEAR, {"min_quantity": Decimal("0.5")}, "0.499", Refusal.NOT_VIABLE),
+        # 0.5 at the bid of 9,999.5 is worth 4,999.75
+        (Category.SPOT, {"min_notional": Decimal("4999.75")}, "0.5", None),
+        (Category.SPOT, {"min_notional": Decimal("4999.76")}, "0.5", Refusal.NOT_VIABLE),
+        (Category.LINEAR, {"min_notional": Decimal("4999.76")}, "0.5", Refusal.NOT_VIABLE),
+    ],
+)
+def test_h3_both_legs_must_be_able_to_trade_what_is_added(
+    leg: Category, changes: dict[str, object], quantity: str, expected: Refusal | None
+) -> None:
+    legs = {category: instrument(category) for category in Category}
+    legs[leg] = instrument(leg, **changes)  # type: ignore[arg-type]
+    pair = Pair(legs[Category.SPOT], legs[Category.LINEAR])
+    intent = HoldPair("BTCUSDT", Decimal(1) + Decimal(quantity), None, "worth_opening")
+    assert refusal(intent, held="1", pair=pair) is expected
+
+
+def test_missing_stale_expired_and_closed_markets_refuse() -> None:
+    assert refusal() is None
     assert refusal(mark_price=None) is Refusal.PRICE_MISSING
-    assert refusal(exposure=replace(CALM, fresh=False)) is Refusal.STALE
-    assert refusal(exposure=replace(CALM, kill_level=1)) is Refusal.KILLED
-    assert refusal(exposure=replace(CALM, ledger_differs=True)) is Refusal.LEDGER_DIFFERS
+    assert refusal(index_price=None) is Refusal.PRICE_MISSING
+    assert refusal(spot=None) is Refusal.PRICE_MISSING
+    assert refusal(fresh=False) is Refusal.STALE
     assert refusal(replace(OPEN, until=INSTANT)) is Refusal.EXPIRED
-    assert refusal(pair=closed) is Refusal.NOT_TRADING
 
 
-def test_a_close_is_never_refused_by_size_margin_timing_or_freshness() -> None:
-    worst = Exposure(
-        gross_notional=Decimal(10**9),
-        pair_quantity=Decimal(5),
-        orders_last_hour=10**6,
-        free_usdt=Decimal(-1),
-        kill_level=3,
-        ledger_differs=True,
-        fresh=False,
-    )
-    close = HoldPair("BTCUSDT", Decimal(0), None, "worth_leaving")
-    answer = review(close, market(mark_price=None, perp=None), worst, LIMITS, MIDNIGHT)
-    assert isinstance(answer, Approved)
+@pytest.mark.parametrize("leg", list(Category))
+@pytest.mark.parametrize("change", [{"delivery_at": MIDNIGHT + 99 * EIGHT_HOURS}, {"status": "x"}])
+def test_r10_nothing_opens_while_a_leg_does_not_trade_or_is_to_be_delivered(
+    leg: Category, change: dict[str, object]
+) -> None:
+    legs = {category: instrument(category) for category in Category}
+    legs[leg] = instrument(leg, **change)  # type: ignore[arg-type]
+    pair = Pair(legs[Category.SPOT], legs[Category.LINEAR])
+    assert refusal(pair=pair) is Refusal.NOT_TRADING
+
+
+def test_r9_a_close_is_never_refused_by_timing_freshness_or_a_market_that_is_not_there() -> None:
+    closed = Pair(instrument(Category.SPOT), instrument(Category.LINEAR, status="Closed"))
+    nothing = {"mark_price": None, "index_price": None, "perp": None, "pair": closed}
+    close = replace(CLOSE, until=MIDNIGHT)
+    assert refusal(close, held="5", now=MIDNIGHT, fresh=False, **nothing) is None
+
+
+def test_less_than_one_lot_more_than_is_held_adds_no_risk() -> None:
+    assert refusal(replace(OPEN, quantity=Decimal("1.2009")), held="1.2", fresh=False) is None
+    lot_more = replace(OPEN, quantity=Decimal("1.201"))
+    assert refusal(lot_more, held="1.2", fresh=False) is Refusal.STALE
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, None),
+        ({"pair_notional": Decimal("12000.01")}, Refusal.PAIR_LIMIT),
+        ({"gross_notional": Decimal("60000.01")}, Refusal.GROSS_LIMIT),
+        ({"unpriced": ("ETHUSDT",)}, Refusal.PRICE_MISSING),
+        ({"needed": Decimal("100.01")}, Refusal.MARGIN),
+        ({"orders": 400}, Refusal.ORDER_RATE),
+        ({"plans": 20}, Refusal.THROTTLE),
+        ({"round_trips": 3}, Refusal.THROTTLE),
+        ({"fees": Decimal("500.01")}, Refusal.FEE_RATE),
+        ({"rejects": 10}, Refusal.REJECT_RATE),
+        ({"day_loss": Decimal("5000.01")}, Refusal.DAILY_LOSS),
+    ],
+)
+def test_each_limit_refuses_just_above_it(
+    change: dict[str, object], expected: Refusal | None
+) -> None:
+    answer = admit(replace(CALM, **change), LIMITS)  # type: ignore[arg-type]
+    assert (answer.reason if answer else None) is expected
+
+
+def test_trap_14_a_runaway_and_a_loss_disarm_until_a_person_has_looked() -> None:
+    assert {reason for reason in Refusal if reason.disarms} == {
+        Refusal.THROTTLE,
+        Refusal.FEE_RATE,
+        Refusal.DAILY_LOSS,
+    }

@@ -18,6 +18,16 @@ FORBIDDEN = [
     ("carry_executor", "TRUNCATE ledger.entry, ledger.posting_group"),
     ("carry_executor", "UPDATE ops.installation SET epoch = 1"),
     ("carry_commander", "UPDATE execution.kill SET lifted_at = now()"),
+    ("carry_executor", "UPDATE execution.kill SET lifted_at = now()"),
+    ("carry_executor", "SELECT execution.lift_kill(1, 'me', 'because')"),
+    ("carry_executor", "UPDATE execution.attempt SET quantity = 1"),
+    ("carry_executor", "UPDATE execution.attempt SET link_id = 'other'"),
+    ("carry_executor", "UPDATE execution.send SET signed_at = now()"),
+    ("carry_executor", "DELETE FROM execution.send"),
+    ("carry_executor", "UPDATE execution.venue_event SET body = '{}'"),
+    ("carry_executor", "INSERT INTO execution.transition VALUES ('plan', 'flat', 'working')"),
+    ("carry_executor", "DELETE FROM execution.gate"),
+    ("carry_executor", "ALTER TABLE execution.attempt DISABLE TRIGGER legal_transition"),
     ("carry_commander", "DELETE FROM execution.kill"),
     ("carry_commander", "INSERT INTO execution.lease VALUES ('executor', 'me', 1, now())"),
     ("carry_backtest", "DELETE FROM market.quote"),
@@ -77,18 +87,6 @@ async def test_every_role_reads_the_rows_of_every_stream(database: Database) -> 
         )
     async with connected(database.dsn_for("carry_executor")) as connection:
         assert await connection.fetchval("SELECT sequence FROM ops.outbox") == 1
-
-
-async def test_the_commander_presses_the_kill_switch_and_the_executor_lifts_it(
-    database: Database,
-) -> None:
-    async with connected(database.dsn_for("carry_commander")) as connection:
-        await connection.execute(
-            "INSERT INTO execution.kill (level, reason, pressed_by, pressed_at) "
-            "VALUES (2, 'test', 'me', now())"
-        )
-    async with connected(database.dsn_for("carry_executor")) as connection:
-        assert await connection.execute("UPDATE execution.kill SET lifted_at = now()") == "UPDATE 1"
 
 
 async def test_no_statement_of_a_service_may_run_or_wait_for_ever(database: Database) -> None:

@@ -1,11 +1,13 @@
 """The migrated database is what ``tables.py`` says, whatever server it is on."""
 
 import asyncio
+import io
 import os
 from datetime import UTC, datetime
 
 import asyncpg
 import pytest
+from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import (
@@ -31,6 +33,12 @@ from shared.store.migrate import (
 from shared.store.tables import HYPERTABLES, METADATA, SCHEMAS, WRITERS
 from tests.support.servers import TIMESCALEDB_IMAGE_KEY, Database, connected
 
+PLAN_OF_0002 = """
+    INSERT INTO execution.plan VALUES ('p', 'i', 'BTCUSDT', 1, 's', 'flat', 'r', 0, 0, 0, now(),
+        now(), 'c', now(), now())"""
+ATTEMPT_OF_0002 = """
+    INSERT INTO execution.attempt VALUES ('l', 'p', 's', 1, 'spot', 'BTCUSDT', 'Buy', 1, 1, false,
+        'first', 'rejected', 1, 2, now(), NULL, NULL, NULL, 0, 0, 'c', now(), now())"""
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 KINDS = {PrimaryKeyConstraint: "p", UniqueConstraint: "u", ForeignKeyConstraint: "f"}
@@ -179,11 +187,20 @@ async def test_migrating_twice_changes_nothing(database: Database) -> None:
         await check_schema(connection)
 
 
-async def test_an_older_schema_is_brought_forward(database: Database) -> None:
-    async with connected(database.owner_dsn) as connection:
-        await connection.execute("UPDATE alembic_version SET version_num = '0001'")
-        await migrate(database.owner_dsn)
+async def test_an_older_schema_is_brought_forward_and_orders_keep_their_states(
+    empty_database: Database,
+) -> None:
+    async with connected(empty_database.owner_dsn) as connection:
+        await connection.execute("SET search_path = public")
+        await connection.execute(await asyncio.to_thread(sql_up_to, "0002"))
+        await connection.execute(PLAN_OF_0002)
+        await connection.execute(ATTEMPT_OF_0002)
+        await migrate(empty_database.owner_dsn)
         await check_schema(connection)
+        states = await connection.fetch("SELECT state FROM execution.attempt")
+        sends = await connection.fetch("SELECT number FROM execution.send ORDER BY number")
+    assert [row["state"] for row in states] == ["rejected"]
+    assert [row["number"] for row in sends] == [1, 2]
 
 
 async def test_two_services_that_start_together_migrate_once(empty_database: Database) -> None:
@@ -259,6 +276,17 @@ async def test_passwords_of_strangers_and_empty_ones_are_refused(
 ) -> None:
     with pytest.raises(Misconfigured):
         await set_passwords(database.owner_dsn, passwords)
+
+
+def sql_up_to(version: str) -> str:
+    """Return the statements that make the schema of an older release."""
+    buffer = io.StringIO()
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    config.attributes["buffer"] = buffer
+    command.upgrade(config, version, sql=True)
+    return buffer.getvalue()
 
 
 def own_tables(role: str) -> set[str]:
