@@ -14,10 +14,11 @@ from services.api.schemas import (
     SafeAnswer,
 )
 from services.api.words import count, listed, usdt
+from shared.domain.log import STABLE
 from shared.domain.money import ZERO, ratio
 from shared.domain.position import PairState
+from shared.domain.profit import WIDE
 from shared.domain.risk import RiskLimits
-from shared.store.ledger import STABLE, WIDE
 from shared.store.views.desk import DeskRows
 
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from services.executor.audit import Auditor
 from services.executor.bookkeeper import Bookkeeper
+from services.executor.commands import Commands
 from services.executor.equity import EquityRecorder
 from services.executor.executor import Executor
 from services.executor.guard import Guard
@@ -67,7 +69,7 @@ def assemble(
         orders=orders,
         rules=rules,
         epoch=epoch,
-        sums=lambda: bookkeeper.sums,
+        sums=lambda: bookkeeper.books,
         plan_ended=wake.set,
     )
     bookkeeper = Bookkeeper(
@@ -97,6 +99,9 @@ def assemble(
     equity = EquityRecorder(
         bookkeeper, journal=journal, market=market, clock=clock, metrics=metrics
     )
+    commands = Commands(
+        executor=executor, bookkeeper=bookkeeper, journal=journal, market=market, clock=clock
+    )
     loops = (
         lease.keep,
         executor.listen,
@@ -104,5 +109,7 @@ def assemble(
         bookkeeper.run,
         reconciler.run,
         equity.run,
+        commands.run,
+        Auditor(journal, clock, reconciler.armed).run,
     )
     return Parts(lease, journal, executor, bookkeeper, reconciler, guard, loops)

@@ -212,8 +212,7 @@ class Desk:
     async def _row(self, report: ExecutionReport) -> FillRow:
         """Attribute an execution: to our order, to the pair it happened to, or to a stranger."""
         plan_id, leg, correlation = await self._owner(report)
-        is_linear = report.fill.category is Category.LINEAR
-        moves = report.exec_type != FUNDING and (plan_id is not None or is_linear)
+        moves = report.exec_type != FUNDING and correlation != FOREIGN
         moved = after_fill(PairPosition(), report.fill, self.pair.base) if moves else PairPosition()
         return FillRow(
             fill=report.fill,
@@ -240,7 +239,8 @@ class Desk:
                 owner = await read_owner(connection, report.link_id)
             if owner is not None:
                 return owner.plan_id, owner.leg, owner.correlation_id
-        if report.exec_type == TRADE:
+        holds = report.fill.category is Category.LINEAR and self.position.perp_quantity != ZERO
+        if report.exec_type == TRADE or not (holds or report.exec_type == FUNDING):
             return None, None, FOREIGN
         return None, None, self.correlation_id  # the venue's own doing, to a position of ours
 

@@ -17,14 +17,15 @@ from services.executor.metrics import ExecutorMetrics
 from services.executor.orders import Orders
 from services.executor.worker import Rules, Worker
 from shared.bus.messages import Message, PairWanted
+from shared.domain.books import Books
 from shared.domain.errors import InvariantViolation
 from shared.domain.instrument import Category
+from shared.domain.log import STABLE
 from shared.domain.money import ONE, ZERO, plain
 from shared.domain.order import content_id
 from shared.domain.risk import Exposure
 from shared.exchange.ports import ExecutionReport, OrderReport, StreamReset, TradingGateway
 from shared.runtime.clock import Clock
-from shared.store.ledger import STABLE, Sums
 from shared.store.orders import (
     FillRow,
     PlanRow,
@@ -56,7 +57,7 @@ class Executor:
         orders: Orders,
         rules: Rules,
         epoch: int,
-        sums: Callable[[], Sums],
+        sums: Callable[[], Books],
         plan_ended: Callable[[], None],
     ) -> None:
         self.sent: deque[datetime] = deque()

@@ -1,6 +1,5 @@
 """The order journal: plans, attempts and fills. Every caller owns the transaction."""
 
-from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -51,9 +50,9 @@ CLAIM_ATTEMPT: Final = """
              INSERT INTO execution.attempt (
                  link_id, plan_id, leg, number, category, symbol, side, quantity, limit_price,
                  reduce_only, purpose, state, lease_epoch, sends, signed_at, filled_quantity,
-                 filled_value, correlation_id, created_at, updated_at)
+                 filled_value, correlation_id, created_at, updated_at, reference_price)
              SELECT $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'submitting', held.epoch, 1,
-                    $14, 0, 0, $15, $14, $14
+                    $14, 0, 0, $15, $14, $14, $16
              FROM held, killed WHERE killed.level < $2 RETURNING 1)
     SELECT (SELECT count(*) FROM held) AS held, (SELECT level FROM killed) AS level,
            (SELECT count(*) FROM made) AS made"""
@@ -104,10 +103,6 @@ READ_OWNER: Final = """
 READ_ATTEMPT_TIMES: Final = """
     SELECT created_at FROM execution.attempt WHERE created_at >= $1 ORDER BY created_at"""
 READ_NEWEST_FILL: Final = "SELECT max(venue_at) FROM execution.fill"
-READ_FOREIGN_PAIRS: Final = """
-    SELECT DISTINCT pair FROM execution.fill WHERE correlation_id = 'foreign'"""
-READ_FILL_OWNERS: Final = """
-    SELECT exec_id, correlation_id FROM execution.fill WHERE exec_id = ANY($1)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +124,10 @@ class PlanRow:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """One order of ours as journaled before it is sent."""
+    """One order of ours as journaled before it is sent.
+
+    ``reference_price`` is the mid of its book at that moment: slippage counts from there.
+    """
 
     link_id: str
     plan_id: str
@@ -144,6 +142,7 @@ class AttemptRow:
     purpose: str
     signed_at: datetime
     correlation_id: str
+    reference_price: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,14 +379,3 @@ async def read_newest_fill(connection: Connection) -> datetime | None:
     """Return the venue instant of the newest stored execution."""
     at: datetime | None = await connection.fetchval(READ_NEWEST_FILL)
     return at
-
-
-async def read_foreign_pairs(connection: Connection) -> set[str]:
-    """Return the pairs in which somebody else has traded on this account."""
-    return {row["pair"] for row in await connection.fetch(READ_FOREIGN_PAIRS)}
-
-
-async def read_correlations(connection: Connection, exec_ids: Sequence[str]) -> dict[str, str]:
-    """Return the correlation id of each stored execution among ``exec_ids``."""
-    rows = await connection.fetch(READ_FILL_OWNERS, list(exec_ids))
-    return {row["exec_id"]: row["correlation_id"] for row in rows}

@@ -42,6 +42,7 @@ async def seed_desk(connection: Any) -> None:
     await seed_decision(connection)
     await seed_execution(connection)
     await insert_groups(connection, Head(), GROUPS, WALL)
+    await seed_lives(connection)
     await seed_equity(connection)
 
 
@@ -200,6 +201,22 @@ async def attempt(
         lease_epoch=1, sends=1, signed_at=WALL, filled_quantity=Decimal(filled),
         filled_value=Decimal(value), correlation_id="cBTC", created_at=created_at, updated_at=WALL,
     )  # fmt: skip
+
+
+async def seed_lives(connection: Any) -> None:
+    for pair, number, opened, closed, held, parts in (
+        ("BTCUSDT", 1, at("01:01"), None, "0.25 10000 -0.25 -10025", "5.5 -25.5"),
+        ("ETHUSDT", 1, at("12:00", 10), at("17:00", 10), "0 0 0 0", "7 0"),
+        ("ETHUSDT", 2, at("02:01"), None, "5 10000 -5 -10010", "-1.5 -15"),
+    ):
+        coin, coin_cost, perp, perp_cost = map(Decimal, held.split())
+        funding, fees = map(Decimal, parts.split())
+        await insert(
+            connection, "ledger.life", pair=pair, number=number, opened_at=opened,
+            closed_at=closed, coin=coin, coin_cost=coin_cost, perp=perp, perp_cost=perp_cost,
+            funding=funding, basis=Decimal(0), fees=fees, borrow=Decimal(0), slippage=Decimal(0),
+            rounding=Decimal(0),
+        )  # fmt: skip
 
 
 async def seed_equity(connection: Any) -> None:

@@ -11,10 +11,10 @@ from decimal import Decimal
 
 import pytest
 
+from services.executor.audit import audit
 from shared.domain.errors import InvariantViolation
 from shared.domain.position import PairState
 from shared.domain.risk import RiskLimits
-from shared.store.ledger import find_break
 from shared.store.pool import WritePool
 from shared.venue.records import OrderRequest
 from tests.support.executor import Rig, books, running, venue
@@ -39,7 +39,7 @@ async def assert_books_agree(rig: Rig) -> None:
         position = rig.exchange.positions.get(str(row["pair"]))
         assert row["perp_quantity"] == (position.size if position else 0)
     async with rig.pool.acquire() as connection:
-        assert await find_break(connection) is None
+        assert (await audit(connection)).is_clean
     assert not rig.parts.guard.differs
 
 
