@@ -8,6 +8,7 @@ from typing import Any
 from services.executor.audit import Auditor
 from services.executor.bookkeeper import Bookkeeper
 from services.executor.commands import Commands
+from services.executor.dues import FundingWatch
 from services.executor.equity import EquityRecorder
 from services.executor.executor import Executor
 from services.executor.guard import Guard
@@ -99,6 +100,9 @@ def assemble(
     equity = EquityRecorder(
         bookkeeper, journal=journal, market=market, clock=clock, metrics=metrics
     )
+    dues = FundingWatch(
+        bookkeeper, journal=journal, market=market, clock=clock, ready=reconciler.armed
+    )
     commands = Commands(
         executor=executor, bookkeeper=bookkeeper, journal=journal, market=market, clock=clock
     )
@@ -110,6 +114,7 @@ def assemble(
         reconciler.run,
         equity.run,
         commands.run,
+        dues.run,
         Auditor(journal, clock, reconciler.armed).run,
     )
     return Parts(lease, journal, executor, bookkeeper, reconciler, guard, loops)

@@ -7,7 +7,8 @@ where the one before it ended, and the last one must end at our balance.
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, localcontext
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import attrgetter
 
 from shared.domain.log import LogRow
 from shared.domain.money import ZERO, plain
@@ -33,16 +34,17 @@ def in_order(rows: Sequence[LogRow]) -> list[LogRow]:
 
     By instant; within one millisecond each row follows the one that ends where it begins.
     """
-    waiting = sorted(rows, key=lambda row: row.venue_at)
     ordered: list[LogRow] = []
-    while waiting:
-        tied = [row for row in waiting if row.venue_at == waiting[0].venue_at]
-        following = next(
-            (row for row in tied if ordered and _before(row) == ordered[-1].balance),
-            _first(tied),
-        )
-        waiting.remove(following)
-        ordered.append(following)
+    in_time = sorted(rows, key=attrgetter("venue_at"))
+    for _, together in groupby(in_time, key=attrgetter("venue_at")):
+        tied = list(together)
+        while tied:
+            following = next(
+                (row for row in tied if ordered and _before(row) == ordered[-1].balance),
+                _first(tied),
+            )
+            tied.remove(following)
+            ordered.append(following)
     return ordered
 
 

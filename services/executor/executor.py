@@ -209,9 +209,14 @@ class Executor:
             orders_last_hour=len(self.sent),
             free_usdt=self._sums().wallet.get(STABLE, ZERO) - reserved,
             kill_level=kill_level,
-            ledger_differs=self._guard.differs or desk.is_foreign,
+            ledger_differs=self._guard.differs or desk.is_foreign or self._is_crossed(desk),
             fresh=known and self._market.is_fresh(desk.pair.name),
         )
+
+    def _is_crossed(self, desk: Desk) -> bool:
+        """Whether somebody's long stands against our short: closing it could not reduce only."""
+        name = desk.pair.name
+        return self._sums().unowned_perp(desk.pair.perp.symbol, name) > ZERO
 
     async def repair(self, desk: Desk) -> None:
         """Plan to take back what stands without its partner, from what is owned now."""
