@@ -23,11 +23,10 @@ from shared.domain.money import ZERO, plain
 from shared.domain.position import PairPosition
 from shared.domain.profit import WIDE
 from shared.runtime.clock import Clock
-from shared.store.commands import Command, finish_command, read_commands
+from shared.store.commands import DONE, Command, finish_command, read_commands
 from shared.store.positions import move_position
 
 LOOK_SECONDS: Final = 1.0
-DONE: Final = "done"
 
 log = structlog.get_logger()
 

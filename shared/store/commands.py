@@ -7,6 +7,7 @@ from typing import Final
 
 from asyncpg import Connection
 
+DONE: Final = "done"
 INSERT_COMMAND: Final = """
     INSERT INTO execution.command (kind, pair, reason, asked_by, asked_at)
     VALUES ($1, $2, $3, $4, $5) RETURNING id"""
