@@ -47,7 +47,7 @@ READ_HOLDINGS: Final = """
            ON a.appraisal ->> 'pair' = p.pair
     ORDER BY p.pair"""
 READ_WORTH: Final = """
-    SELECT e.venue_at, e.equity, e.net, e.funding, e.fees, e.basis,
+    SELECT e.venue_at, e.equity, e.net, e.funding, e.fees, e.basis, e.growth,
            (SELECT b.net FROM ledger.equity b
             WHERE b.venue_at <= e.venue_at - interval '24 hours'
             ORDER BY b.venue_at DESC LIMIT 1) AS net_day_before
@@ -96,6 +96,7 @@ class HoldingRow:
 class WorthRow:
     """The account at its newest valued instant. USDT; ``fees`` positive are paid.
 
+    ``growth``: what one unit of capital is worth since the start, by time, deposits excluded.
     ``net_day_before`` is None while the books are younger than 24 venue hours.
     """
 
@@ -105,6 +106,7 @@ class WorthRow:
     funding: Decimal
     fees: Decimal
     basis: Decimal
+    growth: Decimal
     net_day_before: Decimal | None
 
 

@@ -224,7 +224,7 @@ async def seed_equity(connection: Any) -> None:
         await insert(
             connection, "ledger.equity", venue_at=instant, equity=100_000 + Decimal(net),
             net=Decimal(net), funding=Decimal(11), fees=Decimal("40.5"), basis=Decimal("32.5"),
-            recorded_at=WALL,
+            recorded_at=WALL, growth=1 + Decimal(net) / 100_000,
         )  # fmt: skip
 
 
