@@ -91,6 +91,7 @@ def test_each_day_tells_what_it_earned() -> None:
             own(perp("-1", "100", fee="0.05")),
             own(funding("0.3", at=AT + timedelta(hours=15, minutes=59))),
             own(funding("0.2", at=AT + timedelta(hours=16), name="f2")),
+            OwnedRow(perp("0.5", "100", gain="7", fee="0.25", name="x")),
             OwnedRow(
                 row(kind="INTEREST", category="", currency="BTC", cash_flow="-1", change="-1")
             ),
@@ -99,6 +100,7 @@ def test_each_day_tells_what_it_earned() -> None:
     assert {(k[0], k[1], k[2]): amounts(v) for k, v in done.days.items()} == {
         (date(2023, 11, 11), PAIR, "USDT"): {"funding": "0.3", "fees": "-0.05"},
         (date(2023, 11, 12), PAIR, "USDT"): {"funding": "0.2"},
+        (date(2023, 11, 11), "", "USDT"): {"basis": "7", "fees": "-0.25"},
         (date(2023, 11, 11), "", "BTC"): {"borrow": "-1"},
     }
 
@@ -247,7 +249,10 @@ class Account:
         return self.pair_cash + self.pair_coin * mid + self.pair_perp * mark
 
 
-quantities = st.decimals("-3", "3", places=3).filter(bool)
+# Few sizes, so that legs come back to flat; and any size.
+quantities = st.sampled_from(["-1", "1", "-0.5", "0.5"]).map(Decimal) | st.decimals(
+    "-3", "3", places=3
+).filter(bool)
 prices = st.decimals("0.5", "40000", places=2)
 small = st.decimals("-2", "2", places=8)
 
