@@ -5,7 +5,7 @@ from decimal import Decimal, localcontext
 from typing import overload
 
 from shared.domain.money import ZERO
-from shared.store.ledger import WIDE
+from shared.domain.profit import WIDE
 
 
 @overload

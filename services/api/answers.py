@@ -14,10 +14,11 @@ from services.api.schemas import (
     SafeAnswer,
 )
 from services.api.words import count, listed, usdt
-from shared.domain.money import ZERO, ratio
+from shared.domain.log import STABLE
+from shared.domain.money import ZERO
 from shared.domain.position import PairState
+from shared.domain.profit import WIDE
 from shared.domain.risk import RiskLimits
-from shared.store.ledger import STABLE, WIDE
 from shared.store.views.desk import DeskRows
 
 
@@ -78,7 +79,6 @@ def _earning(desk: DeskRows) -> EarningAnswer:
             next_due_usdt=_next_due(desk),
             return_on_capital=None,
         )
-    capital = WIDE.subtract(worth.equity, worth.net)
     before = worth.net_day_before
     return EarningAnswer(
         answer="yes" if worth.net > ZERO else "no",
@@ -88,7 +88,7 @@ def _earning(desk: DeskRows) -> EarningAnswer:
         fees_usdt=negated(worth.fees),
         basis_usdt=tidy(worth.basis),
         next_due_usdt=_next_due(desk),
-        return_on_capital=tidy(ratio(worth.net, capital)) if capital > ZERO else None,
+        return_on_capital=tidy(WIDE.subtract(worth.growth, Decimal(1))),
     )
 
 

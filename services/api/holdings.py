@@ -10,7 +10,7 @@ from shared.domain.errors import Transient
 from shared.domain.funding import funding_payment
 from shared.domain.money import ZERO, ratio
 from shared.domain.position import PairState
-from shared.store.ledger import WIDE, PairPnl, PairSums, Prices
+from shared.domain.profit import WIDE, Life, Parts
 from shared.store.views.desk import DeskRows, HoldingRow
 
 AT_WORK: Final = (PairState.OPENING, PairState.UNWINDING, PairState.BROKEN)
@@ -52,9 +52,11 @@ def is_hedged(holding: HoldingRow) -> bool | None:
 
 
 def _view(holding: HoldingRow, desk: DeskRows) -> PairView:
-    sums = desk.since_opening.get(holding.pair, PairSums())
-    pnl = _pnl(sums, holding)
-    fees = WIDE.add(sums.usdt_fees, sums.base_fees)
+    life = desk.lives.get(holding.pair)
+    if life is not None and life.closed_at is not None:
+        life = None
+    parts = Parts() if life is None else life.parts
+    net = _net(life, holding)
     return PairView(
         pair=holding.pair,
         symbol=holding.pair,
@@ -69,22 +71,30 @@ def _view(holding: HoldingRow, desk: DeskRows) -> PairView:
         expected_rate=holding.expected_rate,
         funding_interval_hours=holding.interval_hours,
         annualized_on_notional=annualized(holding.expected_rate, holding.interval_hours),
-        funding_usdt=tidy(sums.funding),
-        fees_usdt=negated(fees),
-        basis_usdt=None if pnl is None else tidy(pnl.basis),
-        net_usdt=None if pnl is None else tidy(pnl.net),
+        funding_usdt=tidy(parts.funding),
+        fees_usdt=tidy(parts.fees),
+        basis_usdt=None if net is None else _rest(net, parts),
+        net_usdt=None if net is None else tidy(net),
         due_usdt=due(holding),
         next_settlement_at=holding.next_funding_at,
-        break_even_ratio=_break_even_ratio(sums.funding, fees),
+        break_even_ratio=_break_even_ratio(parts.funding, negated(parts.fees)),
         correlation_id=holding.correlation_id,
     )
 
 
-def _pnl(sums: PairSums, holding: HoldingRow) -> PairPnl | None:
+def _net(life: Life | None, holding: HoldingRow) -> Decimal | None:
+    if life is None:
+        return ZERO
     try:
-        return sums.pnl(Prices(holding.mid, holding.mark))
+        return life.pnl(holding.mid, holding.mark).net
     except Transient:  # held without a price: its worth is not known
         return None
+
+
+def _rest(net: Decimal, parts: Parts) -> Decimal:
+    """Return what prices, executions, interest and rounding brought, realised or not."""
+    with localcontext(WIDE):
+        return tidy(net - parts.funding - parts.fees)
 
 
 def _break_even_ratio(funding: Decimal, fees: Decimal) -> Decimal | None:

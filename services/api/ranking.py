@@ -8,7 +8,7 @@ from services.api.amounts import tidy
 from services.api.schemas import DecisionView, IntentView, OpportunitiesView, OpportunityView
 from services.api.words import decimal_of, sentence
 from shared.domain.money import ratio
-from shared.store.ledger import WIDE
+from shared.domain.profit import WIDE
 from shared.store.views.decisions import DecisionRow, IntentOutcome
 
 HOURS_A_YEAR: Final = Decimal(8_760)

@@ -5,8 +5,8 @@ from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any, Final
 
 from shared.domain.money import ZERO
+from shared.domain.profit import WIDE
 from shared.domain.universe import Reason
-from shared.store.ledger import WIDE
 
 MINUS: Final = "\N{MINUS SIGN}"
 

@@ -23,9 +23,11 @@ app = typer.Typer(
     help="Carrydesk: funding-rate arbitrage on Bybit.",
 )
 db = typer.Typer(no_args_is_help=True, help="The database.")
+ledger = typer.Typer(no_args_is_help=True, help="The books, and what they are made from.")
 app.add_typer(backtest, name="backtest")
 app.add_typer(data, name="data")
 app.add_typer(db, name="db")
+app.add_typer(ledger, name="ledger")
 
 
 def main() -> None:
@@ -178,6 +180,59 @@ def replay(
     from services.carry.replaying import replay_decision
 
     sys.exit(_run(replay_decision(decision_id, os.environ.get("CARRY_DATABASE_URL"), state)))
+
+
+Reason = Annotated[str, typer.Option(help="Why; it is kept with the command.")]
+State = Annotated[Path, typer.Option(help="Where the demo keeps its data.")]
+
+
+@app.command()
+def adopt(
+    pair: Annotated[str, typer.Argument(help="As in BTCUSDT.")],
+    reason: Reason,
+    state: State = Path(".state"),
+) -> None:
+    """Give a pair what nobody owns of its coin and perpetual; from then on it is traded.
+
+    The executor carries it out. The database is CARRY_DATABASE_URL, or the running demo's.
+    """
+    from services.carry.books import command
+
+    sys.exit(_run(command("adopt", pair, reason, os.environ.get("CARRY_DATABASE_URL"), state)))
+
+
+@app.command()
+def ignore(
+    pair: Annotated[str, typer.Argument(help="As in BTCUSDT.")],
+    reason: Reason,
+    state: State = Path(".state"),
+) -> None:
+    """Let a pair open again after a stranger's fill, which stays nobody's.
+
+    The executor carries it out. The database is CARRY_DATABASE_URL, or the running demo's.
+    """
+    from services.carry.books import command
+
+    sys.exit(_run(command("ignore", pair, reason, os.environ.get("CARRY_DATABASE_URL"), state)))
+
+
+@ledger.command("verify")
+def ledger_verify(state: State = Path(".state")) -> None:
+    """Walk the hash chain from its beginning, make the books again and name what differs."""
+    from services.carry.books import verify
+
+    sys.exit(_run(verify(os.environ.get("CARRY_DATABASE_URL"), state)))
+
+
+@ledger.command("explain")
+def ledger_explain(
+    group: Annotated[int, typer.Argument(help="The number of a posting group.")],
+    state: State = Path(".state"),
+) -> None:
+    """Show what a posting group booked, the venue's row under it and why it came about."""
+    from services.carry.books import explain
+
+    sys.exit(_run(explain(group, os.environ.get("CARRY_DATABASE_URL"), state)))
 
 
 @app.command()

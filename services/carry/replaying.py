@@ -12,6 +12,7 @@ from services.carry.embedded import EmbeddedServers
 from services.strategy.replay import replay
 from shared.domain.errors import Misconfigured
 from shared.store.decisions import read_decision
+from shared.store.migrate import role_dsn
 
 LAST = "last"
 READ_LAST = "SELECT id FROM strategy.decision ORDER BY decided_at DESC, id DESC LIMIT 1"
@@ -21,7 +22,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 async def replay_decision(decision_id: str, dsn: str | None, state: Path) -> int:
     """Print whether the decision (``last``: the newest) comes out the same; return 0 if so."""
-    async with _connected(dsn, state / DEMO) as connection:
+    async with connected(dsn, state / DEMO) as connection:
         if decision_id == LAST:
             decision_id = await connection.fetchval(READ_LAST) or LAST
         stored = await read_decision(connection, decision_id)
@@ -46,10 +47,16 @@ async def replay_decision(decision_id: str, dsn: str | None, state: Path) -> int
 
 
 @contextlib.asynccontextmanager
-async def _connected(dsn: str | None, demo: Path) -> AsyncIterator[asyncpg.Connection]:
-    """Lend the stated database, the running demo's, or that of the demo that ended."""
+async def connected(
+    dsn: str | None, demo: Path, role: str = "carry_reader"
+) -> AsyncIterator[asyncpg.Connection]:
+    """Lend the stated database, the running demo's, or that of the demo that ended.
+
+    ``role`` is who we are where the demo's secrets are at hand. Raises: Misconfigured.
+    """
     if dsn is None and (demo / READER).exists():
-        dsn = (demo / READER).read_text()
+        reader = (demo / READER).read_text()
+        dsn = role_dsn(reader, role, read_secrets(demo).passwords[role])
     if dsn is not None:
         async with _connection(dsn) as connection:
             yield connection
@@ -60,8 +67,8 @@ async def _connected(dsn: str | None, demo: Path) -> AsyncIterator[asyncpg.Conne
             "or run `make demo` first."
         )
     async with EmbeddedServers(demo / SERVERS, keep=True) as servers:
-        password = read_secrets(demo).passwords["carry_reader"]
-        async with _connection(servers.dsn("carry_reader", password)) as connection:
+        password = read_secrets(demo).passwords[role]
+        async with _connection(servers.dsn(role, password)) as connection:
             yield connection
 
 

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from services.executor.audit import Auditor
 from services.executor.bookkeeper import Bookkeeper
+from services.executor.commands import Commands
+from services.executor.dues import FundingWatch
 from services.executor.equity import EquityRecorder
 from services.executor.executor import Executor
 from services.executor.gate import Gate
@@ -72,6 +75,7 @@ def assemble(
             clock=clock,
             guard=guard,
             limits=rules.limits,
+            is_crossed=lambda desk: bookkeeper.stands_against(desk.pair),
             safe_mode=safe_mode,
         ),
         metrics=metrics,
@@ -124,6 +128,12 @@ def assemble(
         armed=reconciler.armed,
         safe_mode=safe_mode,
     )
+    dues = FundingWatch(
+        bookkeeper, journal=journal, market=market, clock=clock, ready=reconciler.armed
+    )
+    commands = Commands(
+        executor=executor, bookkeeper=bookkeeper, journal=journal, market=market, clock=clock
+    )
     loops = (
         lease.keep,
         kill.run,
@@ -133,5 +143,8 @@ def assemble(
         reconciler.run,
         residuals.run,
         equity.run,
+        commands.run,
+        dues.run,
+        Auditor(journal, clock, reconciler.armed).run,
     )
     return Parts(lease, journal, executor, bookkeeper, reconciler, guard, residuals, loops)

@@ -16,7 +16,7 @@ from shared.bus.messages import FillBooked
 from shared.domain.errors import InvariantViolation
 from shared.domain.instrument import Category, Pair
 from shared.domain.money import ZERO, floor_to, plain
-from shared.domain.order import Leg
+from shared.domain.order import Leg, Side
 from shared.domain.position import PairPosition, PairState, after_fill
 from shared.exchange.ports import ExecutionReport, OrderReport
 from shared.runtime.clock import Clock
@@ -230,8 +230,7 @@ class Desk:
     async def _row(self, report: ExecutionReport) -> FillRow:
         """Attribute an execution: to our order, to the pair it happened to, or to a stranger."""
         plan_id, leg, correlation = await self._owner(report)
-        is_linear = report.fill.category is Category.LINEAR
-        moves = report.exec_type != FUNDING and (plan_id is not None or is_linear)
+        moves = report.exec_type != FUNDING and correlation != FOREIGN
         moved = after_fill(PairPosition(), report.fill, self.pair.base) if moves else PairPosition()
         return FillRow(
             fill=report.fill,
@@ -258,9 +257,18 @@ class Desk:
                 owner = await read_owner(connection, report.link_id)
             if owner is not None:
                 return owner.plan_id, owner.leg, owner.correlation_id
-        if report.exec_type == TRADE:
+        holds = report.fill.category is Category.LINEAR and self.position.perp_quantity != ZERO
+        if self._shrinks(report):
+            return None, None, self.correlation_id
+        if report.exec_type == TRADE or not (holds or report.exec_type == FUNDING):
             return None, None, FOREIGN
         return None, None, self.correlation_id  # the venue's own doing, to a position of ours
+
+    def _shrinks(self, report: ExecutionReport) -> bool:
+        """Whether somebody bought back a part of our short: the venue nets it, so ours is less."""
+        fill, short = report.fill, -self.position.perp_quantity
+        is_back = fill.category is Category.LINEAR and fill.side is Side.BUY
+        return report.exec_type == TRADE and is_back and fill.quantity <= short
 
     def _moved(self, row: FillRow, booked: Booked) -> None:
         if (
@@ -295,6 +303,7 @@ class Desk:
                 self.is_foreign = True
                 await self._journal.alarm("foreign_execution", what, row.pair)
             elif row.plan_id is None and row.exec_type != FUNDING:
+                self.is_foreign |= row.exec_type == TRADE  # a person's doing: E12
                 detail = f"{row.exec_type}: {what}"
                 await self._journal.alarm("venue_reduced_position", detail, row.pair)
             elif booked.attempt_state in ("absent", "rejected"):

@@ -1,8 +1,7 @@
 """The account's worth at each complete market instant, and the parts it came from."""
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from typing import Final
 
 import structlog
@@ -12,21 +11,13 @@ from services.executor.journal import Journal
 from services.executor.market import Market
 from services.executor.metrics import ExecutorMetrics
 from shared.domain.errors import Malformed, Transient
-from shared.domain.instrument import Pair
 from shared.domain.money import ONE, ZERO
+from shared.domain.profit import WIDE
 from shared.runtime.clock import Clock
-from shared.store.ledger import (
-    STABLE,
-    WIDE,
-    PairPnl,
-    PairSums,
-    Prices,
-    Sums,
-    insert_equity,
-    valued,
-)
+from shared.store.books import insert_equity, read_growth
 
 INSTANT_GRID: Final = timedelta(minutes=1)
+GROWTH_QUANTUM: Final = Decimal("1e-18")
 LOOK_SECONDS: Final = 1.0
 
 log = structlog.get_logger()
@@ -50,6 +41,8 @@ class EquityRecorder:
         self._market = market
         self._clock = clock
         self._last: datetime | None = None
+        self._net = ZERO
+        self._growth = ONE
 
     async def run(self) -> None:
         """Record whenever a new instant is complete."""
@@ -64,6 +57,8 @@ class EquityRecorder:
 
     async def record(self) -> None:
         """Record the newest instant unless that was done."""
+        if self._last is None:
+            await self._take_up()
         instant = self._market.newest_instant(INSTANT_GRID)
         if not self._bookkeeper.is_open:
             return
@@ -72,37 +67,32 @@ class EquityRecorder:
         prices = self._market.prices()
         if self._bookkeeper.is_behind:  # a settlement has just passed: its row comes first
             await self._bookkeeper.read()
-        equity, pnl = appraised(self._bookkeeper.sums, prices, self._market.pairs)
+        bases = {name: pair.base for name, pair in self._market.pairs.items()}
+        equity, statement = self._bookkeeper.books.statement(prices, bases)
+        pnl = statement.total
+        growth = grown(self._growth, equity, WIDE.subtract(pnl.net, self._net))
         async with self._journal.transaction() as connection:
-            await insert_equity(connection, instant, equity, pnl, self._clock.now())
-        self._last = instant
+            await insert_equity(connection, instant, equity, pnl, growth, self._clock.now())
+        self._last, self._net, self._growth = instant, pnl.net, growth
         self._metrics.worth(equity, pnl)
 
+    async def _take_up(self) -> None:
+        """Go on from the newest instant stored."""
+        async with self._journal.pool.acquire() as connection:
+            newest = await read_growth(connection)
+        if newest is not None:
+            self._last, self._net, self._growth = newest
 
-def appraised(
-    sums: Sums, prices: Mapping[str, Prices], pairs: Mapping[str, Pair]
-) -> tuple[Decimal, PairPnl]:
-    """Return the account's worth in USDT and its profit since the books were opened.
 
-    Worth: wallet balances at spot mids plus what open perpetuals have gained at the mark and not
-    yet realised. Net: worth minus what was brought in, valued alike. Fees positive are paid, and
-    ``basis = net - funding + fees``. Coins that no pair trades are left out of both.
-    Raises: Transient when something is held that has no price.
+def grown(growth: Decimal, equity: Decimal, gain: Decimal) -> Decimal:
+    """Return the time-weighted growth after an instant that gained ``gain`` and left ``equity``.
+
+    Equity less the gain is what worked: the equity before with what was deposited or withdrawn
+    since, which so earns nothing by itself. To 18 places, half-even. Where nothing worked, nothing
+    grows.
     """
-    coins: dict[str, Decimal | None] = {STABLE: ONE}
-    coins |= {pair.base: prices[name].mid for name, pair in pairs.items()}
-    with localcontext(WIDE):
-        worth = _value(sums.wallet, coins)
-        for name in pairs:
-            worth += sums.pairs.get(name, PairSums()).unrealized(prices[name].mark)
-        net = worth - _value(sums.brought, coins)
-        parts = sums.pairs.values()
-        funding = sum((p.funding for p in parts), ZERO)
-        fees = sum((p.usdt_fees + p.base_fees for p in parts), ZERO)
-        return worth, PairPnl(funding, fees, net - funding + fees)
-
-
-def _value(amounts: Mapping[str, Decimal], coins: Mapping[str, Decimal | None]) -> Decimal:
-    return sum(
-        (valued(amount, coins[coin]) for coin, amount in amounts.items() if coin in coins), ZERO
-    )
+    worked = WIDE.subtract(equity, gain)
+    if worked <= ZERO:
+        return growth
+    product = WIDE.multiply(growth, WIDE.divide(equity, worked))
+    return product.quantize(GROWTH_QUANTUM, context=WIDE)

@@ -1,5 +1,6 @@
 """The risk gate: the one way by which an order comes into the journal, and so onto the wire."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final
@@ -43,6 +44,9 @@ log = structlog.get_logger()
 class Gate:
     """Says no with a reason, or journals; what reduces risk is stopped by a kill of level 4 alone.
 
+    ``is_crossed`` tells whether somebody's long stands where our short would: closing ours could
+    not reduce only.
+
     In ``safe_mode``, which is what goes on after level 4, not even by that.
     """
 
@@ -54,8 +58,10 @@ class Gate:
         clock: Clock,
         guard: Guard,
         limits: RiskLimits,
+        is_crossed: Callable[[Desk], bool],
         safe_mode: bool = False,
     ) -> None:
+        self._is_crossed = is_crossed
         self._journal = journal
         self._market = market
         self._clock = clock
@@ -117,6 +123,8 @@ class Gate:
             return Refused(Refusal.LEDGER_DIFFERS, "; ".join(self._guard.details))
         if desk.is_foreign:
             return Refused(Refusal.LEDGER_DIFFERS, "somebody else trades in this pair")
+        if self._is_crossed(desk):
+            return Refused(Refusal.LEDGER_DIFFERS, "somebody's long stands against our short")
         fresh = self._market.has_reached(plan.pair, plan.decided_at) and self._market.is_fresh(
             plan.pair
         )

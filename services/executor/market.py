@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from shared.bus.messages import QuoteUpdated
+from shared.domain.books import Prices
 from shared.domain.funding import FundingSettlement
 from shared.domain.instrument import Category, Pair
 from shared.domain.market import PairMarket, Quote
 from shared.domain.view import MarketView, PerpPrices
 from shared.runtime.clock import Clock
-from shared.store.ledger import Prices
 
 SETTLEMENTS_KEPT = 3
 

@@ -3,12 +3,15 @@
 from decimal import Decimal
 from typing import Final
 
-from shared.store.ledger import PairPnl
+from shared.domain.profit import Parts
 from shared.telemetry.metrics import Metrics
 
 ALARMS: Final = (
+    "books_differ",
+    "borrowed",
     "execution_missing",
     "foreign_execution",
+    "funding_missing",
     "late_fill",
     "leg_alone",
     "ledger_differs",
@@ -29,8 +32,11 @@ WORTH: Final = {
     "equity": "worth",
     "net": "profit since the start",
     "funding": "funding received",
-    "fees": "fees paid",
+    "fees": "fees, negative when paid",
     "basis": "gain from spot and perpetual prices against each other",
+    "borrow": "interest, negative when paid",
+    "slippage": "loss of executions against the mid of their books, negative",
+    "rounding": "gain from the venue's rounding",
 }
 UNHEDGED_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 20.0, 30.0, 60.0)
 
@@ -60,8 +66,8 @@ class ExecutorMetrics:
         }
         self.armed = registry.gauge("armed_count", "One when orders may be sent")
 
-    def worth(self, equity: Decimal, pnl: PairPnl) -> None:
-        """Show what the account is worth and what made it so; fees positive when paid."""
-        shown = (equity, pnl.net, pnl.funding, pnl.fees, pnl.basis)
+    def worth(self, equity: Decimal, pnl: Parts) -> None:
+        """Show what the account is worth and what made it so; each part a gain (+) or a cost."""
+        shown = (equity, *(getattr(pnl, part) for part in WORTH if part != "equity"))
         for gauge, amount in zip(self._worth.values(), shown, strict=True):
             gauge.set(float(amount))

@@ -1,6 +1,7 @@
 """Their truth against ours: before the first order, and for ever after."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -15,16 +16,18 @@ from services.executor.journal import Journal
 from services.executor.market import Market, wait
 from services.executor.metrics import ExecutorMetrics
 from services.executor.orders import Orders
+from shared.domain.books import Books
 from shared.domain.errors import Malformed, Transient
 from shared.domain.instrument import Category, Pair
 from shared.domain.money import ZERO, plain
 from shared.domain.order import Leg, parse_client_order_id
-from shared.exchange.ports import TradingGateway
+from shared.domain.profit import Stake
+from shared.exchange.ports import PositionReport, TradingGateway
 from shared.runtime.clock import Clock
 from shared.runtime.crash import CrashPoint, reached
+from shared.store.commands import read_foreign_pairs
 from shared.store.orders import (
     OpenAttempt,
-    read_foreign_pairs,
     read_newest_fill,
     read_open_attempts,
 )
@@ -35,6 +38,7 @@ from shared.store.positions import ensure_positions, read_positions
 
 OVERLAP: Final = timedelta(hours=2)  # venue time, which replay runs at thousands of times ours
 SWEEP_SECONDS: Final = 15.0
+CATCH_UP_EVERY: Final = 2  # sweeps: executions are read every 30 s although the stream told them
 SECOND_LOOK_SECONDS: Final = 2.0
 CONNECT_SECONDS: Final = 15.0
 DIFFERENCE: Final = "venue"
@@ -86,9 +90,9 @@ class Reconciler:
         if not await wait(self._executor.connected, CONNECT_SECONDS):
             raise Transient("the private stream does not connect")
         await cancel_resting(self._gateway, strangers=self._safe_mode)
+        await self._bookkeeper.load(self._history_start)
         await self._resolve_attempts()
         await self._catch_up()
-        await self._bookkeeper.load(self._history_start)
         await self._bookkeeper.read()
         await self._judge(await self.differences(), at_once=True)
         await self._journal.lease.settled()
@@ -127,11 +131,13 @@ class Reconciler:
         """Look again every fifteen seconds, and whenever the private stream was lost."""
         await self.armed.wait()
         self._sweep_now.clear()
+        turn = 0
         while True:
             was_reset = await wait(self._sweep_now, SWEEP_SECONDS)
             self._sweep_now.clear()
             try:
-                if was_reset:
+                turn += 1
+                if was_reset or turn % CATCH_UP_EVERY == 0:
                     await self._catch_up()
                     self._bookkeeper.wake.set()
                 await self.sweep()
@@ -139,9 +145,10 @@ class Reconciler:
                 log.warning("reconciliation_failed", detail=str(error))
 
     async def sweep(self) -> None:
-        """Compare twice before a difference counts."""
+        """Compare; a difference pauses opens at once and pages when a second look still sees it."""
         found = await self.differences()
         if found:
+            self._guard.report(DIFFERENCE, "; ".join(found))
             await self._clock.sleep(SECOND_LOOK_SECONDS)
             found = await self.differences()
         await self._judge(found, at_once=False)
@@ -149,32 +156,52 @@ class Reconciler:
             await cancel_resting(self._gateway, strangers=True)
 
     async def differences(self) -> list[str] | None:
-        """Return where positions or wallet differ from ours; None when something is in flight."""
+        """Return where positions or wallet differ from ours; None when something is in flight.
+
+        What no pair owns is in the books too, so whatever the account holds must be there.
+        """
         if not self._executor.is_idle:
             return None
         await self._bookkeeper.read()
-        before = dict(self._bookkeeper.sums.wallet)
+        before = self._bookkeeper.books
         positions, wallet = await asyncio.gather(
             self._gateway.read_positions(), self._gateway.read_wallet()
         )
         await self._bookkeeper.read()
         if not self._executor.is_idle:
             return None
+        return self._compared(before, positions, wallet)
+
+    def _compared(
+        self, before: Books, positions: Sequence[PositionReport], wallet: Mapping[str, Decimal]
+    ) -> list[str]:
+        """Return every difference; what moved while we looked may be as before or as after."""
+        after = self._bookkeeper.books
         theirs = {report.symbol: report.quantity for report in positions}
-        ours = {
-            desk.pair.perp.symbol: desk.position.perp_quantity
-            for desk in self._executor.desks.values()
-        }
-        found = [
-            _difference(symbol, ours.get(symbol, ZERO), theirs.get(symbol, ZERO))
-            for symbol in sorted({*ours, *theirs})
-            if ours.get(symbol, ZERO) != theirs.get(symbol, ZERO)
-        ]
-        after = self._bookkeeper.sums.wallet
-        for coin in sorted({*after, *wallet}):
+        found = []
+        for symbol in sorted({*after.perps, *theirs}):
+            held = theirs.get(symbol, ZERO)
+            ours = [books.perps.get(symbol, Stake()).quantity for books in (before, after)]
+            if held not in ours:
+                found.append(_difference(symbol, ours[1], held))
+        for coin in sorted({*after.wallet, *wallet}):
             held = wallet.get(coin, ZERO)
-            if held not in (before.get(coin, ZERO), after.get(coin, ZERO)):
-                found.append(_difference(coin, after.get(coin, ZERO), held))
+            if held not in (before.wallet.get(coin, ZERO), after.wallet.get(coin, ZERO)):
+                found.append(_difference(coin, after.wallet.get(coin, ZERO), held))
+        owned: dict[str, Decimal] = {}
+        for name, desk in self._executor.desks.items():
+            position = desk.position
+            owned[desk.pair.base] = owned.get(desk.pair.base, ZERO) + position.spot_quantity
+            for leg, ours_of_leg, booked in (
+                ("coin", position.spot_quantity, after.coin(name)),
+                ("perpetual", position.perp_quantity, after.perp(name)),
+            ):
+                if ours_of_leg != booked:
+                    found.append(_difference(f"{name} {leg} in the ledger", ours_of_leg, booked))
+        for coin, quantity in sorted(owned.items()):
+            held = after.wallet.get(coin, ZERO)
+            if held < quantity:
+                found.append(f"{coin}: pairs own {plain(quantity)}, the account {plain(held)}")
         return found
 
     async def _judge(self, found: list[str] | None, *, at_once: bool) -> None:
@@ -194,10 +221,14 @@ class Reconciler:
                     group.create_task(self._orders.settle(desk, order))
 
     async def _catch_up(self) -> None:
-        """Read every execution since the newest stored one, with an overlap."""
+        """Read every execution since the newest stored one, with an overlap.
+
+        What happened before the books were opened is in their opening balances.
+        """
         async with self._journal.pool.acquire() as connection:
             newest = await read_newest_fill(connection)
-        start = self._history_start if newest is None else newest - OVERLAP
+        opened = (self._bookkeeper.opened_at or self._history_start) + timedelta(milliseconds=1)
+        start = opened if newest is None else max(newest - OVERLAP, opened)
         for category in (Category.SPOT, Category.LINEAR):
             await self._executor.fetch_executions(category, start)
 

@@ -255,6 +255,8 @@ class Worker:
         link_id = client_order_id(self._rules.environment, plan.id, send.leg, number)
         instrument = self.desk.pair.spot if send.leg is Leg.SPOT else self.desk.pair.perp
         now = self._clock.now()
+        market = self._market.of(plan.pair)
+        book = market.spot if send.leg is Leg.SPOT else market.perp
         attempt = AttemptRow(
             link_id=link_id,
             plan_id=plan.id,
@@ -271,6 +273,7 @@ class Worker:
             correlation_id=plan.correlation_id,
             book_behind_seconds=None,
             book_silent_seconds=None,
+            reference_price=None if book is None else book.mid_price,
         )
         order = Tracked(
             link_id,

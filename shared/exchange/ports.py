@@ -13,6 +13,7 @@ from typing import Protocol
 
 from shared.domain.funding import FundingSettlement
 from shared.domain.instrument import Category, Instrument
+from shared.domain.log import LogRow as LogRow
 from shared.domain.order import Fill, OrderTicket, Side
 
 
@@ -55,33 +56,6 @@ class PositionReport:
     entry_price: Decimal | None
     mark_price: Decimal | None
     unrealized: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class LogRow:
-    """One row of the transaction log: ``change`` = cash flow + funding - fee, then the balance.
-
-    ``key`` is unique: the venue repeats ``id`` on more than one row. ``funding`` positive is
-    received, ``fee`` positive is paid.
-    """
-
-    key: str
-    kind: str
-    category: str
-    symbol: str
-    currency: str
-    side: str
-    quantity: Decimal
-    price: Decimal | None
-    cash_flow: Decimal
-    funding: Decimal
-    fee: Decimal
-    change: Decimal
-    balance: Decimal
-    exec_id: str
-    order_id: str
-    link_id: str
-    venue_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

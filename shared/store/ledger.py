@@ -1,25 +1,25 @@
-"""The double-entry ledger: hash-chained posting groups, sums over them, profit and loss.
+"""The double-entry ledger: hash-chained posting groups and the venue's rows that they book.
 
 A positive entry debits its account: ``wallet`` is what is owned, ``fees`` what was paid; income and
 what was brought in stand negative in ``funding``, ``realized``, ``opening`` and ``external``.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
-from decimal import Context, Decimal, localcontext
+from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Final
 
 from asyncpg import Connection
 
-from shared.domain.errors import Transient
-from shared.domain.money import ZERO, plain
+from shared.domain.log import LogRow, OwnedRow
+from shared.domain.money import plain
+from shared.store.copy import copy_rows
+from shared.store.tables import LOG_ROW
 
-STABLE: Final = "USDT"
 GENESIS: Final = ""
-WIDE: Final = Context(prec=60)
-BROUGHT: Final = ("opening", "external")
+CHUNK: Final = 1000
 
 INSERT_GROUPS: Final = """
     INSERT INTO ledger.posting_group (id, key, kind, pair, exec_id, asset, venue_balance, venue_at,
@@ -32,39 +32,37 @@ INSERT_ENTRIES: Final = """
     SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $5::numeric[])"""
 READ_HEAD: Final = "SELECT id, hash FROM ledger.posting_group ORDER BY id DESC LIMIT 1"
 READ_WATERMARK: Final = "SELECT max(venue_at) FROM ledger.posting_group"
-READ_KEYS: Final = "SELECT key FROM ledger.posting_group WHERE venue_at >= $1"
-READ_SUMS: Final = """
-    SELECT g.pair, g.kind IN ('opening', 'external') AS brought, e.account, e.asset,
-           sum(e.amount) AS amount
-    FROM ledger.entry e JOIN ledger.posting_group g ON g.id = e.group_id
-    GROUP BY 1, 2, 3, 4"""
-READ_PERP: Final = """
-    SELECT f.pair, sum(CASE f.side WHEN 'Sell' THEN f.value ELSE -f.value END) AS cash,
-           sum(CASE f.side WHEN 'Sell' THEN -f.quantity ELSE f.quantity END) AS quantity
-    FROM execution.fill f JOIN ledger.posting_group g ON g.exec_id = f.exec_id
-    WHERE f.category = 'linear' AND f.exec_type <> 'Funding' GROUP BY f.pair"""
-READ_BASE_FEES: Final = """
-    SELECT f.pair, sum(f.fee * f.price) AS value
-    FROM execution.fill f
-    JOIN execution.position p ON p.pair = f.pair AND p.base = f.fee_currency
-    JOIN ledger.posting_group g ON g.exec_id = f.exec_id AND g.asset = f.fee_currency
-    WHERE f.category = 'spot' GROUP BY f.pair"""
-READ_PRICES: Final = """
-    SELECT p.pair, p.base, (s.bid + s.ask) / 2 AS mid, l.mark
-    FROM execution.position p
-    LEFT JOIN market.symbol_identity i ON i.pair = p.pair
-    LEFT JOIN market.quote_latest s
-           ON s.category = 'spot' AND s.symbol = coalesce(i.spot_symbol, p.pair)
-    LEFT JOIN market.quote_latest l ON l.category = 'linear' AND l.symbol = p.pair"""
-INSERT_EQUITY: Final = """
-    INSERT INTO ledger.equity (venue_at, equity, net, funding, fees, basis, recorded_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (venue_at) DO NOTHING"""
+READ_OPENED_AT: Final = "SELECT max(venue_at) FROM ledger.posting_group WHERE kind = 'opening'"
+READ_KEYS: Final = "SELECT key, venue_at FROM ledger.posting_group WHERE venue_at >= $1"
+IS_COMPLETE: Final = """
+    SELECT (SELECT count(*) FROM ledger.posting_group) = (SELECT count(*) FROM ledger.log_row)"""
+BALANCES: Final = """
+    SELECT v.asset, coalesce(w.ours, 0) AS ours, v.venue_balance AS venue
+    FROM (SELECT DISTINCT ON (asset) asset, venue_balance
+          FROM ledger.posting_group ORDER BY asset, venue_at DESC, id DESC) v
+    LEFT JOIN (SELECT asset, sum(amount) AS ours FROM ledger.entry
+               WHERE account = 'wallet' GROUP BY asset) w ON w.asset = v.asset"""
+IS_EQUAL: Final = f"SELECT coalesce(bool_and(ours = venue), true) FROM ({BALANCES}) b"  # noqa: S608 - constants of this file
+READ_SOURCES: Final = """
+    SELECT f.category, f.exec_id, f.correlation_id, a.reference_price
+    FROM execution.fill f LEFT JOIN execution.attempt a ON a.link_id = f.link_id
+    WHERE f.exec_id = ANY($1)"""
 READ_CHAIN: Final = """
     SELECT g.id, g.key, g.kind, g.pair, g.exec_id, g.asset, g.venue_balance, g.venue_at,
-           g.correlation_id, g.previous_hash, g.hash
-    FROM ledger.posting_group g ORDER BY g.id"""
-READ_ENTRIES: Final = """
-    SELECT group_id, account, asset, amount FROM ledger.entry ORDER BY group_id, line"""
+           g.correlation_id, g.previous_hash, g.hash,
+           (SELECT array_agg(e.account ORDER BY e.line) FROM ledger.entry e
+            WHERE e.group_id = g.id) AS accounts,
+           (SELECT array_agg(e.asset ORDER BY e.line) FROM ledger.entry e
+            WHERE e.group_id = g.id) AS assets,
+           (SELECT array_agg(e.amount ORDER BY e.line) FROM ledger.entry e
+            WHERE e.group_id = g.id) AS amounts,
+           r.key AS row_key, r.kind AS row_kind, r.category, r.symbol, r.currency, r.side,
+           r.quantity, r.price, r.cash_flow, r.funding, r.fee, r.change, r.balance,
+           r.exec_id AS row_exec_id, r.order_id, r.link_id, r.venue_at AS row_venue_at,
+           r.pair AS row_pair, r.base, r.reference_price, r.lot,
+           r.correlation_id AS row_correlation_id, r.is_seen
+    FROM ledger.posting_group g LEFT JOIN ledger.log_row r ON r.group_id = g.id
+    WHERE g.id > $1 ORDER BY g.id LIMIT $2"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class PostingGroup:
-    """What one row of the venue's log, or one opening balance, books; entries sum to zero.
+    """What one row of the venue's log, or one of our own, books; entries sum to zero.
 
     ``venue_balance`` is the coin's balance after it, as the venue says.
     """
@@ -103,130 +101,22 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Prices:
-    """What the holdings of one pair are worth: spot mid and perpetual mark, in USDT."""
+class Source:
+    """Whose an execution is, and the mid of its order's book when that was journaled."""
 
-    mid: Decimal | None
-    mark: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class PairPnl:
-    """USDT. ``fees`` positive are paid; ``net = funding - fees + basis``."""
-
-    funding: Decimal = ZERO
-    fees: Decimal = ZERO
-    basis: Decimal = ZERO
-
-    @property
-    def net(self) -> Decimal:
-        """What the pair has earned."""
-        with localcontext(WIDE):
-            return self.funding - self.fees + self.basis
-
-
-@dataclass(frozen=True)
-class PnlStatement:
-    """Profit and loss of every pair, and of the account in total; pairs are valued at once."""
-
-    pairs: Mapping[str, PairPnl]
-    total: PairPnl
+    correlation_id: str
+    reference_price: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
-class PairSums:
-    """Everything booked for one pair.
+class Link:
+    """One stored group with what it says of the chain, and the row it was made from."""
 
-    ``spot_cash``: USDT of the spot trades, fees apart. ``coin``: base coin, net of fees in it.
-    ``base_fees``: those fees at the price of their fills. ``perp_cash``: signed values of the
-    perpetual's fills, received positive. ``other``: USDT of unknown kinds.
-    """
-
-    funding: Decimal = ZERO
-    usdt_fees: Decimal = ZERO
-    base_fees: Decimal = ZERO
-    spot_cash: Decimal = ZERO
-    coin: Decimal = ZERO
-    realized: Decimal = ZERO
-    perp_cash: Decimal = ZERO
-    perp_quantity: Decimal = ZERO
-    other: Decimal = ZERO
-
-    def add(self, **amounts: Decimal) -> "PairSums":
-        """Return the sums with ``amounts`` added."""
-        with localcontext(WIDE):
-            return replace(self, **{n: getattr(self, n) + a for n, a in amounts.items()})
-
-    def pnl(self, prices: Prices) -> PairPnl:
-        """Return the profit at ``prices``.
-
-        ``basis`` is what both legs' prices brought: spot cash, the coins at their mid, the
-        perpetual's cash and its open quantity at the mark, and the fees taken in coins, which are
-        told as fees. Raises: Transient when something is held that has no price.
-        """
-        with localcontext(WIDE):
-            spot = self.spot_cash + valued(self.coin, prices.mid) + self.base_fees
-            perp = self.perp_cash + valued(self.perp_quantity, prices.mark)
-            fees = self.usdt_fees + self.base_fees
-            return PairPnl(self.funding, fees, spot + perp + self.other)
-
-    def unrealized(self, mark: Decimal | None) -> Decimal:
-        """Return what the open perpetual would bring at ``mark`` beyond what is realised."""
-        with localcontext(WIDE):
-            return self.perp_cash + valued(self.perp_quantity, mark) - self.realized
-
-
-@dataclass
-class Sums:
-    """The whole ledger, added up: wallet and what was brought per asset, sums per pair.
-
-    ``pairs`` holds under ``""`` what belongs to no pair.
-    """
-
-    wallet: dict[str, Decimal] = field(default_factory=dict)
-    brought: dict[str, Decimal] = field(default_factory=dict)
-    pairs: dict[str, PairSums] = field(default_factory=dict)
-
-    def post(self, pair: str | None, entries: Iterable[Entry], *, brought: bool) -> None:
-        """Add one group's entries."""
-        for entry in entries:
-            if entry.account == "wallet":
-                self._add(self.wallet, entry.asset, entry.amount)
-            if brought and entry.account in BROUGHT:
-                self._add(self.brought, entry.asset, -entry.amount)
-            if not brought:
-                self._attribute(pair or "", entry)
-
-    def traded(self, pair: str, **amounts: Decimal) -> None:
-        """Add what only the fill tells: ``base_fees``, ``perp_cash``, ``perp_quantity``."""
-        self.pairs[pair] = self.pairs.get(pair, PairSums()).add(**amounts)
-
-    def _attribute(self, pair: str, entry: Entry) -> None:
-        names = {"funding": "funding", "trade": "spot_cash", "realized": "realized"}
-        stable = entry.asset == STABLE
-        if entry.account == "wallet" and not stable:
-            self.traded(pair, coin=entry.amount)
-        elif entry.account == "fees" and stable:
-            self.traded(pair, usdt_fees=entry.amount)
-        elif entry.account in names and stable:
-            self.traded(pair, **{names[entry.account]: -entry.amount})
-        elif entry.account == "suspense" and stable:
-            self.traded(pair, other=-entry.amount)
-
-    @staticmethod
-    def _add(totals: dict[str, Decimal], asset: str, amount: Decimal) -> None:
-        with localcontext(WIDE):
-            totals[asset] = totals.get(asset, ZERO) + amount
-
-
-def valued(quantity: Decimal, price: Decimal | None) -> Decimal:
-    """Return quantity times price, exactly; nothing is worth nothing even without a price."""
-    if quantity == ZERO:
-        return ZERO
-    if price is None:
-        raise Transient("something is held that has no price yet")
-    with localcontext(WIDE):
-        return quantity * price
+    id: int
+    previous_hash: str
+    hash: str
+    group: PostingGroup
+    owned: OwnedRow | None
 
 
 def chained_hash(previous: str, group: PostingGroup) -> str:
@@ -280,6 +170,15 @@ async def insert_groups(
     return head
 
 
+async def insert_rows(connection: Connection, first_id: int, rows: Sequence[OwnedRow]) -> None:
+    """Store the rows that the groups from ``first_id`` on were made from, in their order."""
+    records = []
+    for number, owned in enumerate(rows, start=first_id):
+        values = {"group_id": number, **asdict(owned.row), **asdict(owned)}
+        records.append(tuple(values[column.name] for column in LOG_ROW.columns))
+    await copy_rows(connection, LOG_ROW, records)
+
+
 async def read_head(connection: Connection) -> Head:
     """Return the end of the chain; the empty one before the first group."""
     row = await connection.fetchrow(READ_HEAD)
@@ -292,88 +191,66 @@ async def read_watermark(connection: Connection) -> datetime | None:
     return at
 
 
-async def read_keys(connection: Connection, since: datetime) -> set[str]:
-    """Return the keys of the groups from venue instant ``since`` on."""
-    return {row["key"] for row in await connection.fetch(READ_KEYS, since)}
+async def read_opened_at(connection: Connection) -> datetime | None:
+    """Return the venue instant up to which the opening balances hold everything."""
+    at: datetime | None = await connection.fetchval(READ_OPENED_AT)
+    return at
 
 
-async def read_sums(connection: Connection) -> Sums:
-    """Return the whole ledger added up; only fills whose log rows are booked count."""
-    sums = Sums()
-    for row in await connection.fetch(READ_SUMS):
-        entry = Entry(row["account"], row["asset"], row["amount"])
-        sums.post(row["pair"], [entry], brought=row["brought"])
-    for row in await connection.fetch(READ_PERP):
-        sums.traded(row["pair"], perp_cash=row["cash"], perp_quantity=row["quantity"])
-    for row in await connection.fetch(READ_BASE_FEES):
-        sums.traded(row["pair"], base_fees=row["value"])
-    return sums
+async def read_keys(connection: Connection, since: datetime) -> dict[str, datetime]:
+    """Return the keys of the groups from venue instant ``since`` on, each with its instant."""
+    return {row["key"]: row["venue_at"] for row in await connection.fetch(READ_KEYS, since)}
 
 
-async def read_pnl(connection: Connection) -> PnlStatement:
-    """Return profit and loss now, from entries and fills, at the newest stored prices.
-
-    Raises: Transient when something is held that has no price.
-    """
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
-        sums = await read_sums(connection)
-        rows = await connection.fetch(READ_PRICES)
-    prices = {row["pair"]: Prices(row["mid"], row["mark"]) for row in rows}
-    return statement(sums, prices)
+async def is_complete(connection: Connection) -> bool:
+    """Return whether every group has the row it was made from."""
+    complete: bool = await connection.fetchval(IS_COMPLETE)
+    return complete
 
 
-def statement(sums: Sums, prices: Mapping[str, Prices]) -> PnlStatement:
-    """Return each pair's profit and the total.
+async def is_equal(connection: Connection) -> bool:
+    """Return whether our balance of each coin is the venue's after its newest row."""
+    equal: bool = await connection.fetchval(IS_EQUAL)
+    return equal
 
-    Coins that no pair trades are left out: nothing here says what they are worth.
-    """
-    pairs = {
-        name: pair.pnl(prices.get(name, Prices(None, None)))
-        for name, pair in sorted(sums.pairs.items())
-        if name
+
+async def read_sources(
+    connection: Connection, exec_ids: Sequence[str]
+) -> dict[tuple[str, str], Source]:
+    """Return whose the stored executions among ``exec_ids`` are, by category and id."""
+    rows = await connection.fetch(READ_SOURCES, list(exec_ids))
+    return {
+        (row["category"], row["exec_id"]): Source(row["correlation_id"], row["reference_price"])
+        for row in rows
     }
-    loose = replace(sums.pairs.get("", PairSums()), coin=ZERO).pnl(Prices(None, None))
-    with localcontext(WIDE):
-        every = [*pairs.values(), loose]
-        total = PairPnl(
-            sum((p.funding for p in every), ZERO),
-            sum((p.fees for p in every), ZERO),
-            sum((p.basis for p in every), ZERO),
-        )
-    return PnlStatement(pairs, total)
 
 
-async def insert_equity(
-    connection: Connection, venue_at: datetime, equity: Decimal, pnl: PairPnl, now: datetime
-) -> None:
-    """Store the account's worth at one venue instant, once."""
-    await connection.execute(
-        INSERT_EQUITY, venue_at, equity, pnl.net, pnl.funding, pnl.fees, pnl.basis, now
-    )
+async def read_chain(connection: Connection) -> AsyncIterator[Link]:
+    """Yield every group from genesis on, in pages: each page is a statement of its own."""
+    last = 0
+    while page := await connection.fetch(READ_CHAIN, last, CHUNK):
+        for row in page:
+            yield _link(row)
+        last = page[-1]["id"]
 
 
-async def find_break(connection: Connection) -> int | None:
-    """Return the id of the first group whose hash does not follow; None when the chain holds."""
-    lines: dict[int, list[Entry]] = {}
-    for row in await connection.fetch(READ_ENTRIES):
-        entry = Entry(row["account"], row["asset"], row["amount"])
-        lines.setdefault(row["group_id"], []).append(entry)
-    head = Head()
-    for row in await connection.fetch(READ_CHAIN):
-        group = _group(row, tuple(lines.get(row["id"], ())))
-        following = Head(head.id + 1, chained_hash(head.hash, group))
-        if (row["id"], row["previous_hash"], row["hash"]) != (
-            following.id,
-            head.hash,
-            following.hash,
-        ):
-            return int(row["id"])
-        head = following
-    return None
-
-
-def _group(row: Any, entries: tuple[Entry, ...]) -> PostingGroup:
+def _link(row: Mapping[str, Any]) -> Link:
+    lines = zip(row["accounts"] or (), row["assets"] or (), row["amounts"] or (), strict=True)
     names = (
         "key", "kind", "pair", "exec_id", "asset", "venue_balance", "venue_at", "correlation_id",
     )  # fmt: skip
-    return PostingGroup(**{name: row[name] for name in names}, entries=entries)
+    group = PostingGroup(
+        **{name: row[name] for name in names}, entries=tuple(Entry(*line) for line in lines)
+    )
+    owned = None
+    if row["row_key"] is not None:
+        owned = OwnedRow(
+            LogRow(**{f.name: _raw(row, f.name) for f in fields(LogRow)}),
+            **{f.name: _raw(row, f.name) for f in fields(OwnedRow) if f.name != "row"},
+        )
+    return Link(row["id"], row["previous_hash"], row["hash"], group, owned)
+
+
+def _raw(row: Mapping[str, Any], name: str) -> Any:
+    renamed = ("key", "kind", "exec_id", "venue_at", "pair", "correlation_id")
+    return row[f"row_{name}" if name in renamed else name]

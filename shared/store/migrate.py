@@ -149,7 +149,7 @@ def _wrong_version(found: str | None) -> str:
     return f"the database {state} and this release needs {EXPECTED_VERSION}: {remedy}"
 
 
-def _upgrade_sql(found: str | None) -> str:
+def _upgrade_sql(found: str | None, target: str = "head") -> str:
     if not (MIGRATIONS / "env.py").is_file():
         raise Misconfigured(f"no migrations beside the code (looked in {MIGRATIONS})")
     buffer = io.StringIO()
@@ -157,5 +157,5 @@ def _upgrade_sql(found: str | None) -> str:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["buffer"] = buffer
-    command.upgrade(config, "head" if found is None else f"{found}:head", sql=True)
+    command.upgrade(config, target if found is None else f"{found}:{target}", sql=True)
     return buffer.getvalue()

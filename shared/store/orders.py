@@ -4,7 +4,7 @@ States move only as ``execution.transition`` allows; the database refuses anythi
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -25,9 +25,9 @@ CLAIM_ATTEMPT: Final = """
                  link_id, plan_id, leg, number, category, symbol, side, quantity, limit_price,
                  reduce_only, purpose, state, lease_epoch, sends, signed_at, filled_quantity,
                  filled_value, correlation_id, created_at, updated_at, book_behind_seconds,
-                 book_silent_seconds)
+                 book_silent_seconds, reference_price)
              SELECT $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 'submitting', held.epoch, 1,
-                    $15, 0, 0, $16, $15, $15, $17, $18
+                    $15, 0, 0, $16, $15, $15, $17, $18, $19
              FROM held, killed WHERE killed.said IS NULL
              RETURNING link_id, sends, signed_at, lease_epoch),
          sent AS (
@@ -104,10 +104,6 @@ READ_OWNER: Final = """
     SELECT a.link_id, a.plan_id, a.leg, a.correlation_id, a.state, p.pair
     FROM execution.attempt a JOIN execution.plan p ON p.id = a.plan_id WHERE a.link_id = $1"""
 READ_NEWEST_FILL: Final = "SELECT max(venue_at) FROM execution.fill"
-READ_FOREIGN_PAIRS: Final = """
-    SELECT DISTINCT pair FROM execution.fill WHERE correlation_id = 'foreign'"""
-READ_FILL_OWNERS: Final = """
-    SELECT exec_id, correlation_id FROM execution.fill WHERE exec_id = ANY($1)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +112,7 @@ class AttemptRow:
 
     ``book_behind_seconds`` is how far the older book trailed the newest stamp (venue time),
     ``book_silent_seconds`` how long ago it last spoke (wall); None when a book is missing.
+    ``reference_price`` is the mid of its book at that moment: slippage counts from there.
     """
 
     link_id: str
@@ -133,6 +130,7 @@ class AttemptRow:
     correlation_id: str
     book_behind_seconds: Decimal | None
     book_silent_seconds: Decimal | None
+    reference_price: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,17 +326,6 @@ async def read_newest_fill(connection: Connection) -> datetime | None:
     """Return the venue instant of the newest stored execution."""
     at: datetime | None = await connection.fetchval(READ_NEWEST_FILL)
     return at
-
-
-async def read_foreign_pairs(connection: Connection) -> set[str]:
-    """Return the pairs in which somebody else has traded on this account."""
-    return {row["pair"] for row in await connection.fetch(READ_FOREIGN_PAIRS)}
-
-
-async def read_correlations(connection: Connection, exec_ids: Sequence[str]) -> dict[str, str]:
-    """Return the correlation id of each stored execution among ``exec_ids``."""
-    rows = await connection.fetch(READ_FILL_OWNERS, list(exec_ids))
-    return {row["exec_id"]: row["correlation_id"] for row in rows}
 
 
 def _json(body: Mapping[str, object]) -> str:

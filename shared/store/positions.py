@@ -33,6 +33,32 @@ END_STATE: Final = """
            opened_at = CASE WHEN $2 = 'Closed' THEN NULL ELSE opened_at END
     WHERE pair = $1"""
 
+MOVE_POSITION: Final = """
+    UPDATE execution.position SET spot_quantity = spot_quantity + $2,
+           perp_quantity = perp_quantity + $3, spot_value = spot_value + $4,
+           perp_value = perp_value + $5, updated_at = $6
+    WHERE pair = $1"""
+# What moved each pair: its own fills with their fees in coin, the venue's own doing to its
+# perpetual, and adoptions. A stranger's fills move nothing.
+REBUILD_POSITIONS: Final = """
+    WITH signed AS (
+        SELECT f.pair, f.category, CASE f.side WHEN 'Buy' THEN 1 ELSE -1 END AS sign, f.quantity,
+               f.value, CASE WHEN f.category = 'spot' AND f.fee_currency = p.base
+                             THEN f.fee ELSE 0 END AS fee
+        FROM execution.fill f JOIN execution.position p ON p.pair = f.pair
+        WHERE f.exec_type <> 'Funding' AND f.correlation_id <> 'foreign'
+        UNION ALL
+        SELECT r.pair, r.category, CASE r.side WHEN 'Buy' THEN 1 ELSE -1 END, r.quantity,
+               r.quantity * r.price, 0
+        FROM ledger.log_row r WHERE r.kind = 'ADOPT')
+    SELECT p.pair, p.spot_quantity, p.perp_quantity, p.spot_value, p.perp_value,
+           coalesce(sum(sign * s.quantity - fee) FILTER (WHERE category = 'spot'), 0) AS spot,
+           coalesce(sum(sign * s.quantity) FILTER (WHERE category = 'linear'), 0) AS perp,
+           coalesce(sum(-sign * s.value) FILTER (WHERE category = 'spot'), 0) AS spot_cash,
+           coalesce(sum(-sign * s.value) FILTER (WHERE category = 'linear'), 0) AS perp_cash
+    FROM execution.position p LEFT JOIN signed s ON s.pair = p.pair
+    GROUP BY p.pair ORDER BY p.pair"""
+
 
 @dataclass(frozen=True, slots=True)
 class PositionRow:
@@ -86,3 +112,25 @@ async def start_position(
 async def end_position(connection: Connection, pair: str, state: PairState, now: datetime) -> None:
     """Say in which state a plan left the pair."""
     await connection.execute(END_STATE, pair, state.value, now)
+
+
+async def move_position(
+    connection: Connection, pair: str, moved: PairPosition, now: datetime
+) -> None:
+    """Add what a repair gives to (or takes from) what the pair owns."""
+    values = (moved.spot_quantity, moved.perp_quantity, moved.spot_value, moved.perp_value)
+    await connection.execute(MOVE_POSITION, pair, *values, now)
+
+
+async def read_rebuilt(connection: Connection) -> list[tuple[str, PairPosition, PairPosition]]:
+    """Return each pair's position as stored and as its fills and adoptions make it anew."""
+    return [
+        (
+            row["pair"],
+            PairPosition(
+                row["spot_quantity"], row["perp_quantity"], row["spot_value"], row["perp_value"]
+            ),
+            PairPosition(row["spot"], row["perp"], row["spot_cash"], row["perp_cash"]),
+        )
+        for row in await connection.fetch(REBUILD_POSITIONS)
+    ]

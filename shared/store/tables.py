@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     ForeignKey,
     Identity,
     Integer,
@@ -46,6 +47,11 @@ def _money(name: str, *, null: bool = False) -> Column[Any]:
 
 def _instant(name: str, *, key: bool = False, null: bool = False) -> Column[Any]:
     return Column(name, INSTANT, primary_key=key, nullable=null)
+
+
+def _parts() -> list[Column[Any]]:
+    """The causes of profit, each a gain (+) or a cost (-), as ``domain.profit.Parts``."""
+    return [_money(name) for name in ("funding", "basis", "fees", "borrow", "slippage", "rounding")]
 
 
 # market: written by the collector
@@ -229,6 +235,7 @@ ATTEMPT: Final = Table(
     _instant("updated_at"),
     _money("book_behind_seconds", null=True),
     _money("book_silent_seconds", null=True),
+    _money("reference_price", null=True),
     schema="execution",
 )
 LEG: Final = Table(
@@ -334,8 +341,21 @@ KILL: Final = Table(
     _text("lift_reason", null=True),
     schema="execution",
 )
+COMMAND: Final = Table(
+    "command",
+    METADATA,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _text("kind"),
+    _text("pair"),
+    _text("reason"),
+    _text("asked_by"),
+    _instant("asked_at"),
+    _instant("done_at", null=True),
+    _text("outcome", null=True),
+    schema="execution",
+)
 
-# ledger: written by the executor, append-only
+# ledger: written by the executor, append-only but for life, daily and perp, which are derived
 POSTING_GROUP: Final = Table(
     "posting_group",
     METADATA,
@@ -378,6 +398,74 @@ EQUITY: Final = Table(
     _money("fees"),
     _money("basis"),
     _instant("recorded_at"),
+    _money("growth"),
+    schema="ledger",
+)
+
+LOG_ROW: Final = Table(
+    "log_row",
+    METADATA,
+    Column(
+        "group_id",
+        BigInteger,
+        ForeignKey("ledger.posting_group.id"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    _text("key"),
+    _text("kind"),
+    _text("category"),
+    _text("symbol"),
+    _text("currency"),
+    _text("side"),
+    _money("quantity"),
+    _money("price", null=True),
+    _money("cash_flow"),
+    _money("funding"),
+    _money("fee"),
+    _money("change"),
+    _money("balance"),
+    _text("exec_id"),
+    _text("order_id"),
+    _text("link_id"),
+    _instant("venue_at"),
+    _text("pair", null=True),
+    _text("base"),
+    _money("reference_price", null=True),
+    _money("lot"),
+    _text("correlation_id", null=True),
+    Column("is_seen", Boolean, nullable=False),
+    schema="ledger",
+)
+LIFE: Final = Table(
+    "life",
+    METADATA,
+    _text("pair", key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    _instant("opened_at"),
+    _instant("closed_at", null=True),
+    _money("coin"),
+    _money("coin_cost"),
+    _money("perp"),
+    _money("perp_cost"),
+    *_parts(),
+    schema="ledger",
+)
+DAILY: Final = Table(
+    "daily",
+    METADATA,
+    Column("day", Date, primary_key=True),
+    _text("pair", key=True),
+    _text("asset", key=True),
+    *_parts(),
+    schema="ledger",
+)
+PERP: Final = Table(
+    "perp",
+    METADATA,
+    _text("symbol", key=True),
+    _money("quantity"),
+    _money("cost"),
     schema="ledger",
 )
 
@@ -473,6 +561,6 @@ WRITERS: Final = {
         "ledger.*",
     ),
     "carry_backtest": ("research.*",),
-    "carry_commander": ("execution.kill",),
+    "carry_commander": ("execution.kill", "execution.command"),
 }
 """Who writes what; every role also writes its own ops rows, ``carry_reader`` reads everything."""

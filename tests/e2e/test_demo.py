@@ -20,6 +20,7 @@ from services.carry.demo.supervisor import KILLABLE
 from services.carry.embedded import EmbeddedServers
 from services.strategy.replay import replay
 from shared.domain.policy import CarryPolicy, ExecutionPolicy
+from shared.domain.profit import PARTS
 from shared.domain.risk import RiskLimits
 from shared.history.files import read_history
 from shared.history.rules import sample_rules
@@ -69,7 +70,7 @@ def assert_books_agree(line: dict[str, Any]) -> None:
     assert line["fills_booked"] == line["fills_venue"]
     assert line["adjustments"] == 0
     assert set(line["ledger_difference"].values()) == {"0"}
-    parts = sum(Decimal(line[name]) for name in ("funding", "fees", "basis"))
+    parts = sum(Decimal(line[name]) for name in PARTS)
     assert parts == Decimal(line["pnl"])
     assert Decimal(line["equity_end"]) - Decimal(line["equity_start"]) == Decimal(line["pnl"])
 

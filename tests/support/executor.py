@@ -165,6 +165,18 @@ class Rig:
             if ours.get(coin, Decimal(0)) != theirs.get(coin, Decimal(0))
         }
 
+    async def alarms(self) -> list[str]:
+        """Return the names of the alarms raised so far."""
+        rows = await self.rows(
+            "SELECT DISTINCT convert_from(body, 'UTF8')::jsonb ->> 'name' AS name FROM ops.outbox "
+            "WHERE convert_from(body, 'UTF8')::jsonb ->> 'type' = 'alarm_raised.v1' ORDER BY 1"
+        )
+        return [str(row["name"]) for row in rows]
+
+    def stop_reading(self) -> None:
+        """Let the log be read only when the test says so."""
+        self.tasks[self.parts.loops.index(self.parts.bookkeeper.run)].cancel()
+
     def raise_failures(self) -> None:
         for task in self.tasks:
             if task.done() and not task.cancelled() and task.exception() is not None:

@@ -121,7 +121,13 @@ class FakeGateway:
     async def read_positions(self) -> list[PositionReport]:
         self._reach()
         return [
-            PositionReport(p.symbol, p.size, None, None, Decimal(0))
+            PositionReport(
+                p.symbol,
+                p.size,
+                p.entry_price,
+                self.exchange.marks[p.symbol],
+                p.unrealised_pnl(self.exchange.marks[p.symbol]),
+            )
             for p in self.exchange.positions.values()
             if p.size
         ]

@@ -9,7 +9,8 @@ from typing import Any
 from asyncpg import Connection, Pool
 
 from shared.domain.money import ZERO, plain
-from shared.store.ledger import read_pnl
+from shared.domain.profit import PARTS, Parts
+from shared.store.books import read_pnl
 
 BAR = timedelta(hours=1)
 STABLE = "USDT"
@@ -52,15 +53,13 @@ READ_BOOKED = "SELECT count(*) FROM ledger.posting_group WHERE kind <> 'opening'
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the run came to. Amounts are USDT; fees are negative, being paid."""
+    """What the run came to. Amounts are USDT."""
 
     counts: Mapping[str, Any]
     fills_venue: int
     late_instants: tuple[str, ...]
     late_fills: tuple[str, ...]
-    funding: Decimal
-    fees: Decimal
-    basis: Decimal
+    parts: Parts
     equity_start: Decimal
     equity_end: Decimal
     deposits: Decimal
@@ -85,9 +84,7 @@ class Report:
             "fills_booked": self.counts["fills"],
             "adjustments": self.counts["adjustments"],
             "instants_late": len(self.late_instants),
-            "funding": plain(self.funding),
-            "fees": plain(self.fees),
-            "basis": plain(self.basis),
+            **{name: plain(getattr(self.parts, name)) for name in PARTS},
             "pnl": plain(self.pnl),
             "equity_start": plain(self.equity_start),
             "equity_end": plain(self.equity_end),
@@ -107,9 +104,9 @@ class Report:
             for s, d in self.position_difference.items()
             if d != ZERO
         ]
-        parts = self.funding + self.fees + self.basis
-        if parts != self.pnl:
-            found.append(f"the parts sum to {plain(parts)}, the profit is {plain(self.pnl)}")
+        if self.parts.net != self.pnl:
+            net = plain(self.parts.net)
+            found.append(f"the parts sum to {net}, the profit is {plain(self.pnl)}")
         if self.fills_venue != self.counts["fills"]:
             found.append(f"the venue has {self.fills_venue} fills, we {self.counts['fills']}")
         if self.counts["adjustments"]:
@@ -171,9 +168,7 @@ async def compare(pool: Pool, state: Mapping[str, Any]) -> Report:
         fills_venue=state["counts"]["executions"],
         late_instants=tuple(late),
         late_fills=tuple(late_fills),
-        funding=pnl.funding,
-        fees=pnl.fees.copy_negate(),
-        basis=pnl.basis,
+        parts=pnl,
         equity_start=_value(opening, state),
         equity_end=_value(venue_wallet, state) + _unrealized(state),
         deposits=_value(external, state),

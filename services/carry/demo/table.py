@@ -10,7 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from shared.store.ledger import PnlStatement, read_pnl
+from shared.domain.books import PnlStatement
+from shared.domain.profit import Parts
+from shared.store.books import read_pnl
 
 READ_PAIRS = """
     SELECT pair, state, spot_quantity, perp_quantity FROM execution.position
@@ -55,7 +57,7 @@ def draw(picture: Picture, address: str) -> RenderableType:
         part = None if pnl is None else pnl.pairs.get(row["pair"])
         cells = ["–"] * 4
         if part is not None:
-            cells = [_usdt(x) for x in (part.funding, -part.fees, part.basis, part.net)]
+            cells = _cells(part)
         table.add_row(
             row["pair"],
             row["state"],
@@ -64,9 +66,7 @@ def draw(picture: Picture, address: str) -> RenderableType:
             *cells,
         )
     if pnl is not None and pnl.pairs:
-        total = pnl.total
-        parts = (total.funding, -total.fees, total.basis, total.net)
-        table.add_row("Total", "", "", "", *map(_usdt, parts), style="bold")
+        table.add_row("Total", "", "", "", *_cells(pnl.total), style="bold")
     return Group(Text(f"{address}   Ctrl-C stops", style="dim"), Text(sentence(picture)), table)
 
 
@@ -78,6 +78,12 @@ def sentence(picture: Picture) -> str:
         f"{counts['fills']} fills · {counts['settlements']} settlements booked"
     )
     return line + (f" · {counts['late']} instants late" if counts["late"] else "")
+
+
+def _cells(parts: Parts) -> list[str]:
+    """Return funding, fees, what prices and executions brought, and the sum."""
+    prices = parts.net - parts.funding - parts.fees
+    return [_usdt(amount) for amount in (parts.funding, parts.fees, prices, parts.net)]
 
 
 def _usdt(amount: Decimal) -> str:

@@ -8,7 +8,9 @@ from typing import Final
 
 from asyncpg import Connection
 
-from shared.store.ledger import Entry, PairSums, Sums
+from shared.domain.profit import Life
+from shared.store.books import read_newest_lives
+from shared.store.ledger import BALANCES
 from shared.store.views.latest import (
     AlarmRow,
     FundingRow,
@@ -44,42 +46,13 @@ READ_HOLDINGS: Final = """
                     jsonb_array_elements(newest.verdicts -> 'appraisals') AS appraisal) a
            ON a.appraisal ->> 'pair' = p.pair
     ORDER BY p.pair"""
-READ_SINCE_OPENING: Final = """
-    WITH holding AS (SELECT pair, base, opened_at FROM execution.position
-                     WHERE opened_at IS NOT NULL),
-         booked AS (SELECT h.pair, h.base, g.id, g.exec_id, g.asset
-                    FROM holding h JOIN ledger.posting_group g
-                      ON g.pair = h.pair AND g.venue_at >= h.opened_at
-                    WHERE g.kind NOT IN ('opening', 'external'))
-    SELECT b.pair, e.account, e.asset, sum(e.amount) AS amount
-    FROM booked b JOIN ledger.entry e ON e.group_id = b.id GROUP BY 1, 2, 3
-    UNION ALL
-    SELECT b.pair, 'perp_cash', '', sum(CASE f.side WHEN 'Sell' THEN f.value ELSE -f.value END)
-    FROM booked b JOIN execution.fill f ON f.exec_id = b.exec_id
-    WHERE f.category = 'linear' AND f.exec_type <> 'Funding' GROUP BY b.pair
-    UNION ALL
-    SELECT b.pair, 'perp_quantity', '',
-           sum(CASE f.side WHEN 'Sell' THEN -f.quantity ELSE f.quantity END)
-    FROM booked b JOIN execution.fill f ON f.exec_id = b.exec_id
-    WHERE f.category = 'linear' AND f.exec_type <> 'Funding' GROUP BY b.pair
-    UNION ALL
-    SELECT b.pair, 'base_fees', '', sum(f.fee * f.price)
-    FROM booked b JOIN execution.fill f
-      ON f.exec_id = b.exec_id AND f.fee_currency = b.base AND b.asset = b.base
-    WHERE f.category = 'spot' GROUP BY b.pair"""
 READ_WORTH: Final = """
-    SELECT e.venue_at, e.equity, e.net, e.funding, e.fees, e.basis,
+    SELECT e.venue_at, e.equity, e.net, e.funding, e.fees, e.basis, e.growth,
            (SELECT b.net FROM ledger.equity b
             WHERE b.venue_at <= e.venue_at - interval '24 hours'
             ORDER BY b.venue_at DESC LIMIT 1) AS net_day_before
     FROM ledger.equity e ORDER BY e.venue_at DESC LIMIT 1"""
-READ_BALANCES: Final = """
-    SELECT v.asset, coalesce(w.ours, 0) AS ours, v.venue_balance AS venue
-    FROM (SELECT DISTINCT ON (asset) asset, venue_balance
-          FROM ledger.posting_group ORDER BY asset, id DESC) v
-    LEFT JOIN (SELECT asset, sum(amount) AS ours FROM ledger.entry
-               WHERE account = 'wallet' GROUP BY asset) w ON w.asset = v.asset
-    ORDER BY v.asset"""
+READ_BALANCES: Final = f"{BALANCES} ORDER BY v.asset"
 READ_CONDUCT: Final = """
     SELECT (SELECT coalesce(max(unhedged_seconds), 0) FROM execution.plan) AS unhedged_seconds_max,
            (SELECT count(*) FROM strategy.late_instant
@@ -92,8 +65,6 @@ READ_CONDUCT: Final = """
 READ_DOUBTED: Final = """
     SELECT p.pair FROM execution.attempt a JOIN execution.plan p ON p.id = a.plan_id
     WHERE a.state = 'unknown' ORDER BY p.pair"""
-
-PERP_SUMS: Final = ("perp_cash", "perp_quantity", "base_fees")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +96,7 @@ class HoldingRow:
 class WorthRow:
     """The account at its newest valued instant. USDT; ``fees`` positive are paid.
 
+    ``growth``: what one unit of capital is worth since the start, by time, deposits excluded.
     ``net_day_before`` is None while the books are younger than 24 venue hours.
     """
 
@@ -134,6 +106,7 @@ class WorthRow:
     funding: Decimal
     fees: Decimal
     basis: Decimal
+    growth: Decimal
     net_day_before: Decimal | None
 
 
@@ -158,14 +131,14 @@ class ConductRow:
 
 @dataclass(frozen=True)
 class DeskRows:
-    """One consistent reading; ``since_opening`` sums each holding from its opening instant on.
+    """One consistent reading; ``lives`` holds each pair's newest life, open or closed.
 
     ``doubted`` names the pair of every order in doubt, once an order.
     """
 
     market: MarketClock
     holdings: tuple[HoldingRow, ...]
-    since_opening: Mapping[str, PairSums]
+    lives: Mapping[str, Life]
     worth: WorthRow | None
     balances: tuple[BalanceRow, ...]
     conduct: ConductRow
@@ -182,7 +155,7 @@ async def read_desk(connection: Connection) -> DeskRows:
         return DeskRows(
             market=await read_market_clock(connection),
             holdings=tuple(map(_holding, await connection.fetch(READ_HOLDINGS))),
-            since_opening=await _read_since_opening(connection),
+            lives=await read_newest_lives(connection),
             worth=None if worth is None else WorthRow(**dict(worth)),
             balances=tuple(BalanceRow(**dict(r)) for r in await connection.fetch(READ_BALANCES)),
             conduct=ConductRow(**dict(await connection.fetchrow(READ_CONDUCT))),
@@ -191,17 +164,6 @@ async def read_desk(connection: Connection) -> DeskRows:
             funding=await read_funding(connection),
             alarms=await read_alarms(connection),
         )
-
-
-async def _read_since_opening(connection: Connection) -> Mapping[str, PairSums]:
-    sums = Sums()
-    for row in await connection.fetch(READ_SINCE_OPENING):
-        if row["account"] in PERP_SUMS:
-            sums.traded(row["pair"], **{row["account"]: row["amount"]})
-        else:
-            entry = Entry(row["account"], row["asset"], row["amount"])
-            sums.post(row["pair"], [entry], brought=False)
-    return sums.pairs
 
 
 def _holding(row: Mapping[str, object]) -> HoldingRow:

@@ -44,6 +44,7 @@ async def seed_desk(connection: Any) -> None:
     await seed_decision(connection)
     await seed_execution(connection)
     await insert_groups(connection, Head(), GROUPS, WALL)
+    await seed_lives(connection)
     await seed_equity(connection)
 
 
@@ -204,12 +205,28 @@ async def attempt(
     )  # fmt: skip
 
 
+async def seed_lives(connection: Any) -> None:
+    for pair, number, opened, closed, held, parts in (
+        ("BTCUSDT", 1, at("01:01"), None, "0.25 10000 -0.25 -10025", "5.5 -25.5"),
+        ("ETHUSDT", 1, at("12:00", 10), at("17:00", 10), "0 0 0 0", "7 0"),
+        ("ETHUSDT", 2, at("02:01"), None, "5 10000 -5 -10010", "-1.5 -15"),
+    ):
+        coin, coin_cost, perp, perp_cost = map(Decimal, held.split())
+        funding, fees = map(Decimal, parts.split())
+        await insert(
+            connection, "ledger.life", pair=pair, number=number, opened_at=opened,
+            closed_at=closed, coin=coin, coin_cost=coin_cost, perp=perp, perp_cost=perp_cost,
+            funding=funding, basis=Decimal(0), fees=fees, borrow=Decimal(0), slippage=Decimal(0),
+            rounding=Decimal(0),
+        )  # fmt: skip
+
+
 async def seed_equity(connection: Any) -> None:
     for instant, net in ((at("16:01", 10), "1"), (at("16:01"), "3")):
         await insert(
             connection, "ledger.equity", venue_at=instant, equity=100_000 + Decimal(net),
             net=Decimal(net), funding=Decimal(11), fees=Decimal("40.5"), basis=Decimal("32.5"),
-            recorded_at=WALL,
+            recorded_at=WALL, growth=1 + Decimal(net) / 100_000,
         )  # fmt: skip
 
 

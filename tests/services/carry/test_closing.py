@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from services.carry.demo.closing import Report
+from shared.domain.profit import Parts
 
 CLEAN = Report(
     counts={
@@ -15,9 +16,7 @@ CLEAN = Report(
     fills_venue=12,
     late_instants=(),
     late_fills=(),
-    funding=Decimal("45.40"),
-    fees=Decimal("-77.54"),
-    basis=Decimal("-22.94"),
+    parts=Parts(Decimal("45.40"), Decimal("-20.94"), Decimal("-77.54"), slippage=Decimal(-2)),
     equity_start=Decimal(100_000),
     equity_end=Decimal("99944.92"),
     deposits=Decimal(0),
@@ -41,7 +40,10 @@ def test_a_clean_run_has_no_failure_and_its_line_shows_plain_decimals() -> None:
     [
         ({"ledger_difference": {"USDT": Decimal("0.000001")}}, "0.000001 USDT"),
         ({"position_difference": {"BTCUSDT": Decimal("-0.001")}}, "position of BTCUSDT"),
-        ({"basis": Decimal("-22.93")}, "the parts sum to -55.07, the profit is -55.08"),
+        (
+            {"parts": replace(CLEAN.parts, basis=Decimal("-20.93"))},
+            "the parts sum to -55.07, the profit is -55.08",
+        ),
         ({"deposits": Decimal(1)}, "the profit is -56.08"),
         ({"fills_venue": 13}, "the venue has 13 fills, we 12"),
         ({"counts": {**CLEAN.counts, "adjustments": 1}}, "1 adjustments were booked"),

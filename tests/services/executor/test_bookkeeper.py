@@ -7,10 +7,9 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
-from services.executor.equity import appraised
 from services.executor.ledger import is_consistent
 from shared.exchange.ports import LogRow
-from shared.store.ledger import read_pnl, read_sums
+from shared.store.books import read_books, read_pnl
 from shared.store.pool import WritePool
 from shared.venue.exchange import Exchange
 from tests.support.executor import MS, Rig, books, running, venue
@@ -54,17 +53,21 @@ async def test_profit_equals_the_change_of_equity_to_the_last_digit(
         await publish_prices(database, rig)
         async with pool.acquire() as connection:
             pnl = (await read_pnl(connection)).total
-            stored = await read_sums(connection)
+            stored = await read_books(connection)
         mid = (Decimal("10100.1") + Decimal("10101.2")) / 2
         assert pnl.net == exchange.equity({"BTC": mid}) - 100_000
         # Short 1 at mark 10,000 and rate 0.0003: 3 received.
         assert pnl.funding == 3
-        # 0.001001002 bitcoin at 10,000.5 and 0.055 % of 9,999.5.
-        assert pnl.fees == Decimal("0.001001002") * Decimal("10000.5") + Decimal("5.499725")
-        equity, parts = appraised(rig.parts.bookkeeper.sums, rig.market.prices(), rig.market.pairs)
+        # 0.001001002 bitcoin at 10,000.5 and 0.055 % of 9,999.5 were paid.
+        assert pnl.fees == -(Decimal("0.001001002") * Decimal("10000.5") + Decimal("5.499725"))
+        # Bought 1.001002 half a tick above the mid of 10,000, sold 1 half a tick below.
+        assert pnl.slippage == -(Decimal("1.001002") + 1) / 2
+        assert pnl.borrow == pnl.rounding == 0
+        kept = rig.parts.bookkeeper.books
+        equity, told = kept.statement(rig.market.prices(), {"BTCUSDT": "BTC"})
         assert equity == exchange.equity({"BTC": mid})
-        assert parts == pnl
-        assert rig.parts.bookkeeper.sums == stored
+        assert told.total == told.pairs["BTCUSDT"] == pnl
+        assert kept == stored
         assert await rig.ledger_difference() == {}
 
 

@@ -1,6 +1,7 @@
 """Start-up, the lease, and the comparison with the venue that never ends."""
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 from services.executor.lease import Lease
@@ -8,8 +9,9 @@ from shared.runtime.clock import SystemClock
 from shared.store.pool import WritePool
 from shared.venue.records import OrderRequest
 from tests.support.clock import ManualClock
-from tests.support.executor import books, running, venue
+from tests.support.executor import MS, books, running, venue
 from tests.support.fake_gateway import FakeGateway
+from tests.support.markets import INSTANT
 
 
 async def test_a_new_leader_waits_for_the_old_ones_lease_to_run_out(pool: WritePool) -> None:
@@ -50,20 +52,28 @@ async def test_the_lease_is_not_given_up_while_an_order_is_open(pool: WritePool)
         assert await rig.parts.lease.release()
 
 
-async def test_a_position_that_is_not_ours_stops_opening_until_it_is_gone(pool: WritePool) -> None:
+async def test_a_position_held_before_us_is_nobodys_and_stops_nothing(pool: WritePool) -> None:
     exchange = venue("BTC")
     exchange.place(
         OrderRequest("linear", "BTCUSDT", "Sell", "Limit", Decimal("0.5"), Decimal("9999.5"))
     )
     exchange.drain()
+    exchange.advance(MS + 1_000)
     async with running(pool, exchange) as rig:
-        # Its execution was read at the start: the position is known, and a stranger's.
         assert await rig.parts.reconciler.differences() == []
         desk = rig.parts.executor.desks["BTCUSDT"]
-        assert (desk.position.perp_quantity, desk.is_foreign) == (Decimal("-0.5"), True)
+        assert (desk.position.perp_quantity, desk.is_foreign) == (Decimal(0), False)
         await rig.want("1")
         (plan,) = await rig.finished(1)
-        assert str(plan["reason"]).startswith("ledger_differs")
+        assert plan["state"] == "hedged"
+        assert exchange.positions["BTCUSDT"].size == Decimal("-1.5")
+        await rig.want("0", minutes=1)
+        rig.quote(INSTANT + timedelta(minutes=1))
+        plans = await rig.finished(2)
+        assert plans[1]["state"] == "flat"
+        assert exchange.positions["BTCUSDT"].size == Decimal("-0.5")
+        assert await rig.parts.reconciler.differences() == []
+        assert await rig.ledger_difference() == {}
 
 
 async def test_a_difference_with_the_venue_is_named_and_cleared(pool: WritePool) -> None:

@@ -8,6 +8,10 @@ import pytest
 from tests.support.servers import Database, connected
 
 ENTRY = "INSERT INTO ledger.entry VALUES ($1, $2, $3, $4, $5::text::numeric)"
+LOG_ROW = (
+    "INSERT INTO ledger.log_row VALUES (1, 'k', 'TRADE', 'spot', 'S', 'USDT', 'Buy', 1, 1, 1, 0, "
+    "0, 1, 1, 'e', 'o', 'l', now(), NULL, '', NULL, 0, NULL, false)"
+)
 Line = tuple[str, str, str]
 
 
@@ -70,7 +74,9 @@ async def test_m1_a_booked_group_cannot_be_unbalanced_later(database: Database) 
         "DELETE FROM ledger.entry",
         "UPDATE ledger.posting_group SET kind = 'x'",
         "DELETE FROM ledger.posting_group",
-        "TRUNCATE ledger.entry, ledger.posting_group",
+        "UPDATE ledger.log_row SET funding = 1",
+        "DELETE FROM ledger.log_row",
+        "TRUNCATE ledger.entry, ledger.posting_group, ledger.log_row",
         "UPDATE ledger.equity SET equity = 0",
     ],
 )
@@ -78,6 +84,7 @@ async def test_m2_not_even_the_owner_changes_the_ledger(database: Database, stat
     async with connected(database.dsn_for("carry_executor")) as connection:
         await book(connection, 1, [("wallet", "USDT", "1"), ("fees", "USDT", "-1")])
         await connection.execute("INSERT INTO ledger.equity VALUES (now(), 1, 1, 1, 1, 1, now())")
+        await connection.execute(LOG_ROW)
     async with connected(database.owner_dsn) as connection:
         with pytest.raises(asyncpg.RestrictViolationError, match="is append-only"):
             await connection.execute(statement)

@@ -44,6 +44,7 @@ ATTEMPT = AttemptRow(
     signed_at=NOW,
     correlation_id="c",
     book_behind_seconds=Decimal("0.25"),
+    reference_price=None,
     book_silent_seconds=Decimal("1.5"),
 )
 FILL = FillRow(
