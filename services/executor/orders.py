@@ -101,7 +101,8 @@ class Orders:
             if number:
                 await self._clock.sleep(self._pace.poll_seconds)
                 order.signed_at = self._clock.now()
-                await self._journal.resend(order.link_id, order.signed_at)
+                if not await self._journal.resend(order.link_id, order.signed_at):
+                    break  # it has ended meanwhile: a fill of an earlier send was booked
             try:
                 order_id = await self._place(ticket, order)
             except OrderRejected as error:
@@ -182,7 +183,8 @@ class Orders:
         Only a yes tells anything: a refusal of this send may come of what an earlier one did.
         """
         order.signed_at = self._clock.now()
-        await self._journal.resend(order.link_id, order.signed_at)
+        if not await self._journal.resend(order.link_id, order.signed_at):
+            return False  # it has ended meanwhile
         try:
             order_id = await self._place(ticket, order)
         except (OrderRejected, OutcomeUnknown, Transient, Malformed, Misconfigured) as error:

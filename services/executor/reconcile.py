@@ -146,6 +146,7 @@ class Reconciler:
 
     async def sweep(self) -> None:
         """Compare; a difference pauses opens at once and pages when a second look still sees it."""
+        await self._resolve_late()
         found = await self.differences()
         if found:
             self._guard.report(DIFFERENCE, "; ".join(found))
@@ -219,6 +220,16 @@ class Reconciler:
             for desk in self._executor.desks.values():
                 for order in list(desk.orders.values()):
                     group.create_task(self._orders.settle(desk, order))
+
+    async def _resolve_late(self) -> None:
+        """Follow to its end what a late fill brought back to life after it was proven absent."""
+        async with self._journal.pool.acquire() as connection:
+            attempts = await read_open_attempts(connection)
+        for attempt in attempts:
+            desk = self._desk_of(attempt)
+            if desk is not None and attempt.link_id not in desk.orders:
+                order = desk.orders[attempt.link_id] = _tracked(attempt)
+                await self._orders.settle(desk, order)
 
     async def _catch_up(self) -> None:
         """Read every execution since the newest stored one, with an overlap.
