@@ -46,7 +46,7 @@ from shared.runtime.clock import SystemClock
 from shared.store.kill import press_kill
 from shared.store.pool import open_pool
 from tests.support.bus import until
-from tests.support.executor import SilentBell
+from tests.support.executor import FEES, SilentBell
 from tests.support.servers import Postgres, made_folder, wait
 from tests.support.simulator import Simulator, simulator
 
@@ -143,7 +143,7 @@ async def _measured(dsn: str, owner_dsn: str, venue: Simulator, rounds: int) -> 
             market=market,
             clock=clock,
             metrics=ExecutorMetrics(),
-            rules=Rules(UNLIMITED, ExecutionPolicy(), Decimal("0.001"), "r1"),
+            rules=Rules(UNLIMITED, ExecutionPolicy(), FEES, "r1"),
             pace=Pace(),
             epoch=1,
             owner="bench",
