@@ -84,6 +84,8 @@ class Journal:
         """Return the highest kill level that stands; zero when none does."""
         async with self.pool.acquire() as connection:
             level: int = await connection.fetchval(READ_KILL_LEVEL)
+        if level:
+            reached(CrashPoint.KILL_SEEN)
         return level
 
     async def watchdog_lives(self) -> bool:

@@ -1,58 +1,21 @@
-"""The ground for a session, and a loop of its own in which cases run, two at a time."""
+"""The ground for a session, and the stage on which all selected stories run."""
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from statistics import quantiles
 from typing import Any
 
 import pytest
 
 from tests.crash.checks import ALONE_MAX_SECONDS
-from tests.crash.ground import Ground, open_ground
+from tests.crash.ground import open_ground
+from tests.crash.stage import Stage
 from tests.support.servers import made_folder
-
-PARALLEL = 2
-CASE_SECONDS = 150
-
-Story = Callable[[Ground], Awaitable[list[float]]]
-
-
-@dataclass
-class Stage:
-    """Runs stories on one loop; ``alone`` is how long single legs stood, over all of them."""
-
-    loop: asyncio.AbstractEventLoop
-    ground: Ground
-    alone: list[float] = field(default_factory=list)
-    _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARALLEL))
-    _begun: dict[object, "Future[list[float]]"] = field(default_factory=dict)
-
-    def begin(self, key: object, story: Story) -> None:
-        """Queue a story, once."""
-        if key not in self._begun:
-            self._begun[key] = asyncio.run_coroutine_threadsafe(self._run(story), self.loop)
-
-    def outcome(self, key: object) -> list[float]:
-        """Wait for a story, raise what it raised, or return the seconds that single legs stood."""
-        spans = self._begun[key].result()
-        self.alone += spans
-        return spans
-
-    def play(self, story: Story) -> list[float]:
-        """Run one story now."""
-        self.begin(story, story)
-        return self.outcome(story)
-
-    async def _run(self, story: Story) -> list[float]:
-        async with self._room, asyncio.timeout(CASE_SECONDS):
-            return await story(self.ground)
 
 
 @pytest.fixture(scope="session")
-def stage() -> Iterator[Stage]:
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """Both servers and the templates, on a loop in a thread that lives as long as the session."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="stage")
@@ -67,6 +30,9 @@ def stage() -> Iterator[Stage]:
             ground = run(opened.__aenter__())
             try:
                 stage = Stage(loop, ground)
+                for item in request.session.items:
+                    if isinstance(item, pytest.Function) and "stage" in item.fixturenames:
+                        stage.begin(item.callspec.params["case"])
                 yield stage
                 _tell(stage.alone)
             finally:

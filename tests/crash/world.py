@@ -21,8 +21,10 @@ from shared.bus.outbox import Relay, enqueue
 from shared.bus.quotes import QuotePublisher
 from shared.bus.redis import open_redis
 from shared.bus.streams import STRATEGY_INTENTS
+from shared.exchange.bybit.rest import Credentials, RestClient
 from shared.runtime.clock import SystemClock
 from shared.runtime.crash import EXIT_CODE
+from shared.store.heartbeat import beat
 from shared.store.pool import UNAVAILABLE, WritePool, open_pool
 from shared.store.quotes import QuoteRow, read_latest_quotes, write_quotes
 from tests.crash.ground import READY_SECONDS, SEEDED, Ground, number_of
@@ -112,6 +114,34 @@ class World:
         async with self.pool.acquire() as connection, connection.transaction():
             await enqueue(connection, STRATEGY_INTENTS, [message])
         self._relay.notify()
+
+    async def trade(self, category: str, symbol: str, side: str, quantity: str) -> None:
+        """Trade by hand on the account, as a person would beside us."""
+        credentials = Credentials(self.ground.keys.api_key, self.ground.keys.api_secret)
+        rest = RestClient(self.simulator.url, credentials, clock=SystemClock())
+        try:
+            await rest.write(
+                "place_order",
+                {
+                    "category": category,
+                    "symbol": symbol,
+                    "side": side,
+                    "orderType": "Market",
+                    "qty": quantity,
+                },
+            )
+        finally:
+            await rest.close()
+
+    def keep_watch(self) -> None:
+        """Give a watchdog's sign of life each second: without one nothing may rest."""
+
+        async def live() -> None:
+            while True:
+                await beat(self.pool, "watchdog", True, "", None, datetime.now(UTC))
+                await asyncio.sleep(1)
+
+        self._tasks.append(asyncio.create_task(live()))
 
     async def execute(self, statement: str, *values: object) -> None:
         async with self.pool.acquire() as connection:
