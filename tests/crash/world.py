@@ -111,9 +111,18 @@ class World:
             decided_at=self._at,
         )
         self.wanted.append(message)
-        async with self.pool.acquire() as connection, connection.transaction():
-            await enqueue(connection, STRATEGY_INTENTS, [message])
+        while not await self._said(message):  # noqa: ASYNC110 - the database has no event
+            await asyncio.sleep(LOOK_SECONDS)
         self._relay.notify()
+
+    async def _said(self, message: PairWanted) -> bool:
+        """Commit an intent; said twice it is still one plan, so what is in doubt is said again."""
+        try:
+            async with self.pool.acquire() as connection, connection.transaction():
+                await enqueue(connection, STRATEGY_INTENTS, [message])
+        except UNAVAILABLE:
+            return False
+        return True
 
     async def trade(self, category: str, symbol: str, side: str, quantity: str) -> None:
         """Trade by hand on the account, as a person would beside us."""
