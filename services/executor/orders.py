@@ -44,6 +44,7 @@ class Pace:
     poll_seconds: float = 0.5
     rest_poll_seconds: float = 2.0
     probe_seconds: float = 1.0
+    lease_seconds: float = 5.0
     receive_window_seconds: float = 3.0
     skew_seconds: float = 0.25
     read_lag_seconds: float = 5.0

@@ -28,7 +28,7 @@ from shared.exchange.bybit.parse import (
     stamp,
 )
 from shared.exchange.bybit.pybit_socket import pybit_connector
-from shared.exchange.bybit.rest import Credentials, Rest, RestClient
+from shared.exchange.bybit.rest import RECV_WINDOW_MS, Credentials, Rest, RestClient
 from shared.exchange.bybit.stream import Connect, SupervisedStream
 from shared.exchange.ports import (
     ExecutionReport,
@@ -61,6 +61,7 @@ class BybitGateway:
         venue: str,
         clock: Clock,
         draw: Callable[[], float],
+        receive_window_ms: int = RECV_WINDOW_MS,
         rest: Rest | None = None,
         connect: Connect | None = None,
     ) -> None:
@@ -68,7 +69,9 @@ class BybitGateway:
         self._venue = venue
         self._clock = clock
         self._draw = draw
-        self._rest = rest or RestClient(endpoints.rest, credentials, clock=clock)
+        self._rest = rest or RestClient(
+            endpoints.rest, credentials, clock=clock, receive_window_ms=receive_window_ms
+        )
         self._connect = connect or pybit_connector(credentials)
         self._streams: list[SupervisedStream] = []
         self._probe = "BTCUSDT"
