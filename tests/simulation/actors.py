@@ -39,7 +39,7 @@ from tests.simulation.world import WORLD, World
 EPOCH: Final = 7
 ENVIRONMENT: Final = "t1"
 SPOT_FEE: Final = Decimal("0.001")
-INTENT_SECONDS: Final = 8.0
+INTENT_SECONDS: Final = 3.0
 EXPECTED_ENDS: Final = (*STORE_UNAVAILABLE, Transient, Malformed, Misconfigured)
 
 INSERT_INTENT: Final = """

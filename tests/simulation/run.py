@@ -35,7 +35,7 @@ from tests.simulation.venue import TICK_SECONDS, SimVenue
 from tests.simulation.world import WORLD, World
 
 LIVENESS_SECONDS: Final = 120
-STORE_QUOTES_EVERY: Final = 4
+STORE_QUOTES_EVERY: Final = 10
 DEPOSIT: Final = Decimal(100_000)
 SHOWN: Final = 40
 
@@ -93,10 +93,10 @@ class _Run:
         world.on_commit = self._checks.committed
         self._actors = [Actor(self._stage, "strategy", script)]
         self._actors += [
-            Actor(self._stage, f"executor-{n}", executor) for n in range(1, dice.pick((2, 2, 3)))
+            Actor(self._stage, f"executor-{n}", executor) for n in range(1, dice.pick((2, 2, 2, 3)))
         ]
         self._chaos = Chaos(self._stage, self._actors)
-        self._seconds = dice.between(30.0, 80.0)
+        self._seconds = dice.between(20.0, 60.0)
         self._ticks = 0
 
     async def go(self) -> None:

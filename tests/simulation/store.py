@@ -29,6 +29,7 @@ TIME_SCHEMA: Final = """
         AS $$ SELECT current_setting('sim.now')::timestamptz $$"""
 """The database's own clock, in virtual time: found before the built-in one by the search path."""
 
+BEGIN: Final = "BEGIN; SET LOCAL sim.now = '{}'"
 SET_NOW: Final = "SELECT set_config('sim.now', $1, false)"
 SETTINGS: Final = {
     "search_path": "sim, pg_catalog",
@@ -54,17 +55,33 @@ class Store:
         self._real = asyncio.new_event_loop()
         self._dsns = dsns
         self._idle: dict[str, list[Any]] = {}
-        self.owner = self.run(asyncpg.connect(owner_dsn))
+        self.owner = self.run_task(asyncpg.connect(owner_dsn))
         self.run(self.owner.execute(TIME_SCHEMA))
         self.run(self.owner.execute("SET session_replication_role = replica"))
         names = [row["name"] for row in self.run(self.owner.fetch(TABLES))]
         self._empty = ";".join(f"DELETE FROM {name}" for name in names)
         self._clean = "VACUUM " + ",".join(names)
-        self._restart = ["ALTER TABLE execution.kill ALTER COLUMN id RESTART"]
         self._runs = 0
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Return what ``work`` gives, with no virtual time passing."""
+        """Return what ``work`` gives, with no virtual time passing.
+
+        It is stepped without a task: that takes a third of the time of ``run_until_complete``.
+        """
+        virtual = asyncio._get_running_loop()
+        asyncio._set_running_loop(self._real)
+        try:
+            while True:
+                awaited = work.send(None)
+                while awaited is not None and not awaited.done():
+                    self._real._run_once()  # type: ignore[attr-defined]
+        except StopIteration as ended:
+            return ended.value
+        finally:
+            asyncio._set_running_loop(virtual)
+
+    def run_task(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Return what ``work`` gives that needs a task of its own, as time-outs do."""
         virtual = asyncio._get_running_loop()
         asyncio._set_running_loop(None)
         try:
@@ -84,7 +101,6 @@ class Store:
     def empty(self) -> None:
         """Make the database as if nothing had ever happened."""
         self.execute(self._empty)
-        self.execute("ALTER TABLE execution.kill ALTER COLUMN id RESTART")
         self._runs += 1
         if self._runs % CLEAN_EVERY == 0:
             self.execute(self._clean)
@@ -94,20 +110,19 @@ class Store:
         idle = self._idle.setdefault(role, [])
         if idle:
             return idle.pop()
-        return self.run(asyncpg.connect(self._dsns[role], server_settings=SETTINGS))
+        return self.run_task(asyncpg.connect(self._dsns[role], server_settings=SETTINGS))
 
     def give_back(self, role: str, connection: Any) -> None:
         """Take a connection back, its transaction rolled back."""
         if connection.is_in_transaction():
             self.run(connection.execute("ROLLBACK"))
-            connection._top_xact = None
         self._idle[role].append(connection)
 
     def close(self) -> None:
         """End every connection."""
         for connection in [self.owner, *(c for idle in self._idle.values() for c in idle)]:
             with contextlib.suppress(OSError, asyncpg.InterfaceError):
-                self.run(connection.close())
+                self.run_task(connection.close())
         self._real.close()
 
 
@@ -217,9 +232,9 @@ class SimConnection:
         """As asyncpg's."""
         return await self._ask("executemany", query, (list(values),), options)
 
-    def transaction(self, **options: Any) -> "SimTransaction":
+    def transaction(self) -> "SimTransaction":
         """As asyncpg's."""
-        return SimTransaction(self, options)
+        return SimTransaction(self)
 
     def release(self) -> None:
         """Go back to the store."""
@@ -235,14 +250,16 @@ class SimConnection:
             raise asyncpg.InterfaceError("the connection is closed")
         return self.pool.store.run(getattr(self._real, method)(*values, **options))
 
-    def begin(self, options: Mapping[str, Any]) -> Any:
+    def begin(self) -> None:
         """Open a transaction, or a savepoint in one."""
-        if self._real is None:
-            raise asyncpg.InterfaceError("the connection is closed")
-        transaction = self._real.transaction(**options)
-        self.pool.store.run(transaction.start())
+        now = wall(self.pool.world.loop).isoformat()
+        self.do("execute", f"SAVEPOINT s{self.depth}" if self.depth else BEGIN.format(now))
         self.depth += 1
-        return transaction
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was lost or given back."""
+        return self._real is None
 
     def drop(self) -> None:
         """Lose the connection and what was not committed."""
@@ -257,7 +274,7 @@ class SimConnection:
             self.drop()
             raise lost("the connection")
         tables, reads_time = parsed(query)
-        if reads_time:
+        if reads_time and not self.depth:
             self.do("execute", SET_NOW, wall(self.pool.world.loop).isoformat())
         answer = self.do(method, query, *values, **options)
         if self.depth:
@@ -270,16 +287,15 @@ class SimConnection:
 class SimTransaction:
     """Commits on a clean exit, with what may happen to a commit."""
 
-    def __init__(self, connection: SimConnection, options: Mapping[str, Any]) -> None:
+    def __init__(self, connection: SimConnection) -> None:
         self._connection = connection
-        self._options = options
-        self._real: Any = None
 
     async def __aenter__(self) -> Self:
-        if not self._connection.depth:
-            await self._connection.pool.enter()
-            self._connection.written = {}
-        self._real = self._connection.begin(self._options)
+        connection = self._connection
+        if not connection.depth:
+            await connection.pool.enter()
+            connection.written = {}
+        connection.begin()
         return self
 
     async def __aexit__(
@@ -288,27 +304,24 @@ class SimTransaction:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        connection, pool = self._connection, self._connection.pool
+        connection = self._connection
         connection.depth -= 1
-        if pool.process.is_dead:
-            raise asyncio.CancelledError
-        if connection._real is None:
-            if kind is None:
-                raise lost("the connection")
-            return
         if kind is not None:
-            pool.store.run(self._real.rollback())
+            if not connection.is_closed:
+                depth = connection.depth
+                connection.do("execute", f"ROLLBACK TO s{depth}" if depth else "ROLLBACK")
             return
         if connection.depth:
-            pool.store.run(self._real.commit())
+            connection.do("execute", f"RELEASE s{connection.depth}")
             return
-        point = f"before {' '.join(connection.written)}"
+        pool, written = connection.pool, tuple(connection.written)
+        point = f"before {' '.join(written)}"
         await pool.world.passing(pool.process, point, freezes=False)  # it would hold its locks
         if pool.world.strikes("commit_rolled_back", pool.process):
             connection.drop()
             raise lost("the connection before the commit")
-        pool.store.run(self._real.commit())
-        await pool.leave(tuple(connection.written))
+        connection.do("execute", "COMMIT")
+        await pool.leave(written)
 
 
 def lost(what: str) -> asyncpg.PostgresConnectionError:
