@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import re
 import signal
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, Self
@@ -44,6 +45,7 @@ TABLES: Final = """
     WHERE schemaname IN ('market', 'strategy', 'execution', 'ledger', 'research', 'ops')
     ORDER BY 1"""
 WRITES: Final = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+\.\w+)")
+READS: Final = re.compile(r"(?:FROM|JOIN) (\w+\.\w+)")
 READS_TIME: Final = re.compile(r"\b(?:clock_timestamp|now)\(\)")
 CLEAN_EVERY: Final = 40
 
@@ -62,6 +64,9 @@ class Store:
         self._empty = ";".join(f"DELETE FROM {name}" for name in names)
         self._clean = "VACUUM " + ",".join(names)
         self._runs = 0
+        self._written: dict[str, int] = {}
+        self._answers: dict[Any, tuple[list[int], Any]] = {}
+        self._changes = 0
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Return what ``work`` gives, with no virtual time passing.
@@ -97,10 +102,29 @@ class Store:
     def execute(self, query: str, *values: object) -> None:
         """Do something as the owner."""
         self.run(self.owner.execute(query, *values))
+        self.wrote(parsed(query).writes)
+
+    def wrote(self, tables: Sequence[str]) -> None:
+        """Remember that these tables may have changed."""
+        self._changes += 1
+        for table in tables:
+            self._written[table] = self._changes
+
+    def remembered(self, tables: Sequence[str], key: Any, ask: Callable[[], Any]) -> Any:
+        """Return what ``ask`` does, unasked when no table it reads was written since last time.
+
+        Most of what a service asks is whether there is news; this halves the time of a run.
+        """
+        versions = [self._written.get(table, 0) for table in tables]
+        known = self._answers.get(key)
+        if known is None or known[0] != versions:
+            known = self._answers[key] = (versions, ask())
+        return known[1]
 
     def empty(self) -> None:
         """Make the database as if nothing had ever happened."""
         self.execute(self._empty)
+        self._answers.clear()
         self._runs += 1
         if self._runs % CLEAN_EVERY == 0:
             self.execute(self._clean)
@@ -273,14 +297,23 @@ class SimConnection:
         elif self.pool.world.strikes("store_dropped", self.pool.process):
             self.drop()
             raise lost("the connection")
-        tables, reads_time = parsed(query)
-        if reads_time and not self.depth:
+        said = parsed(query)
+        if said.reads_time and not self.depth:
             self.do("execute", SET_NOW, wall(self.pool.world.loop).isoformat())
-        answer = self.do(method, query, *values, **options)
-        if self.depth:
-            self.written |= dict.fromkeys(tables)
+
+        def ask() -> Any:
+            return self.do(method, query, *values, **options)
+
+        if said.is_lookup and not self.depth:
+            key = (method, query, repr(values))
+            answer = self.pool.store.remembered(said.reads, key, ask)
         else:
-            await self.pool.leave(tables)
+            answer = ask()
+        self.pool.store.wrote(said.writes)
+        if self.depth:
+            self.written |= dict.fromkeys(said.writes)
+        else:
+            await self.pool.leave(said.writes)
         return answer
 
 
@@ -329,7 +362,22 @@ def lost(what: str) -> asyncpg.PostgresConnectionError:
     return asyncpg.ConnectionDoesNotExistError(f"{what} was lost")
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a statement does, from its words: tables written and read, and whether it needs time."""
+
+    writes: tuple[str, ...]
+    reads: tuple[str, ...]
+    reads_time: bool
+
+    @property
+    def is_lookup(self) -> bool:
+        """Whether the answer follows from the tables alone."""
+        return bool(self.reads) and not self.writes and not self.reads_time
+
+
 @lru_cache(maxsize=1000)
-def parsed(query: str) -> tuple[tuple[str, ...], bool]:
-    """Return the tables a statement writes, and whether it asks for the time."""
-    return tuple(dict.fromkeys(WRITES.findall(query))), READS_TIME.search(query) is not None
+def parsed(query: str) -> Said:
+    """Return what a statement does."""
+    writes, reads = (tuple(dict.fromkeys(what.findall(query))) for what in (WRITES, READS))
+    return Said(writes, reads, READS_TIME.search(query) is not None)
