@@ -7,7 +7,7 @@ from typing import Final
 
 from tests.simulation.actors import Actor, Stage
 from tests.simulation.clock import wall
-from tests.simulation.faults import MOMENTS
+from tests.simulation.faults import MOMENTS, THEMES
 from tests.simulation.venue import ENDPOINTS, LAG_MAX
 from tests.simulation.world import WORLD
 
@@ -48,7 +48,7 @@ class Chaos:
 
     def start(self) -> None:
         """Let each kind that is on happen at its own instants."""
-        for kind in MOMENTS:
+        for kind in (kind for theme in THEMES for kind in MOMENTS[theme]):
             if self._world.swarm.rate(kind):
                 WORLD.run(self._world.loop.create_task, self._happen(kind))
 

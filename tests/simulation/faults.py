@@ -1,72 +1,58 @@
 """What may go wrong, how often, and the seed's choice among it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-STRIKES: Final = {
-    # the store, per transaction or lone statement
-    "store_refused": 0.01,
-    "store_dropped": 0.005,
-    "commit_rolled_back": 0.01,
-    "commit_reply_lost": 0.01,
-    "stop_at_commit": 0.002,
-    # the bus, per command
-    "bus_refused": 0.02,
-    "bus_reply_lost": 0.02,
-    "bus_repeated": 0.02,
-    # the venue, per order
-    "request_lost": 0.08,
-    "request_late": 0.08,
-    "reply_lost": 0.08,
-    "reply_late": 0.08,
-    "refused": 0.08,
-    "rate_limited": 0.08,
-    "clock_refused": 0.05,
-    "busy": 0.08,
-    "code_unknown": 0.05,
-    # the venue, per read
-    "read_lost": 0.03,
-    "read_late": 0.03,
-    "read_malformed": 0.02,
-    # the private stream, per event
-    "event_dropped": 0.05,
-    "event_doubled": 0.1,
-    "event_late": 0.1,
-    # what kills, per port that is passed
-    "crash": 0.002,
-    "freeze": 0.0005,
+STRIKES: Final[Mapping[str, Mapping[str, float]]] = {
+    "store": {  # per transaction or lone statement
+        "store_refused": 0.003,
+        "store_dropped": 0.003,
+        "commit_rolled_back": 0.01,
+        "commit_reply_lost": 0.005,
+        "stop_at_commit": 0.003,
+    },
+    "bus": {"bus_refused": 0.02, "bus_reply_lost": 0.02, "bus_repeated": 0.02},  # per command
+    "order": {  # per order sent
+        "request_lost": 0.1,
+        "request_late": 0.15,
+        "reply_lost": 0.1,
+        "reply_late": 0.1,
+        "refused": 0.1,
+        "rate_limited": 0.1,
+        "clock_refused": 0.1,
+        "busy": 0.1,
+        "code_unknown": 0.1,
+    },
+    "read": {"read_lost": 0.03, "read_late": 0.03, "read_malformed": 0.01},  # per read
+    "stream": {"event_dropped": 0.1, "event_doubled": 0.1, "event_late": 0.15},  # per event
+    "process": {"crash": 0.001, "freeze": 0.0005},  # per port that is passed
 }
-"""Kinds that strike by chance: the middle rate of a seed that has them on."""
+"""Kinds that strike by chance, by theme: the middle rate of a seed that has them on."""
 
-MOMENTS: Final = {
-    "killed": 1.5,
-    "stopped": 0.7,
-    "frozen": 1.0,
-    "store_down": 1.0,
-    "bus_down": 1.0,
-    "bus_flushed": 1.5,
-    "bus_tail_lost": 1.5,
-    "bus_trimmed": 1.5,
-    "bus_evicted": 1.5,
-    "reads_lag": 1.5,
-    "stream_reset": 2.0,
-    "venue_restart": 1.0,
-    "maintenance": 0.5,
-    "key_revoked": 0.5,
-    "deleveraged": 0.7,
-    "price_jump": 2.0,
-    "books_thin": 2.0,
-    "kill_pressed": 0.5,
+MOMENTS: Final[Mapping[str, Mapping[str, float]]] = {
+    "store": {"store_down": 1.5},
+    "bus": {
+        "bus_down": 1.5,
+        "bus_flushed": 1.5,
+        "bus_tail_lost": 1.5,
+        "bus_trimmed": 1.5,
+        "bus_evicted": 1.5,
+    },
+    "order": {"venue_restart": 1.0, "maintenance": 0.7, "key_revoked": 0.7},
+    "read": {"reads_lag": 3.0},
+    "stream": {"stream_reset": 2.0},
+    "process": {"killed": 1.5, "stopped": 1.0, "frozen": 1.5},
+    "market": {"deleveraged": 1.5, "price_jump": 2.0, "books_thin": 2.0, "kill_pressed": 1.0},
 }
 """Kinds that happen at instants of their own: how many a minute when they are on."""
 
-KINDS: Final = (*STRIKES, *MOMENTS)
-ON: Final = 0.3
+THEMES: Final = tuple(MOMENTS)
+KINDS: Final = tuple(k for theme in THEMES for k in (*STRIKES.get(theme, ()), *MOMENTS[theme]))
 
 
 class Dice:
@@ -109,13 +95,14 @@ class Swarm:
 
 
 def drawn_swarm(dice: Dice) -> Swarm:
-    """Return a choice of kinds: many runs have a few, some have none, some nearly all."""
-    share = dice.pick((0.0, ON / 2, ON, ON, 0.9))
+    """Return a choice of kinds: in a few themes most of them, in the others hardly any."""
     rates = {}
-    for kind, middle in {**STRIKES, **MOMENTS}.items():
-        is_on, power = dice.chance(share), dice.between(-2.0, 2.0)
-        if is_on:
-            rates[kind] = middle * 2**power
+    for theme in THEMES:
+        share = dice.pick((0.0, 0.1, 0.3, 0.8))
+        for kind, middle in {**STRIKES.get(theme, {}), **MOMENTS[theme]}.items():
+            is_on, power = dice.chance(share), dice.between(-1.5, 1.5)
+            if is_on:
+                rates[kind] = middle * 2**power
     return Swarm(rates)
 
 

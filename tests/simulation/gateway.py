@@ -34,8 +34,8 @@ from tests.support.fake_gateway import execution_report, instant, log_row, order
 
 T = TypeVar("T")
 
-TIMEOUT_SECONDS: Final = 4.0
-LATE_MAX: Final = 8.0
+TIMEOUT_SECONDS: Final = 5.0
+LATE_MAX: Final = 6.0
 REFUSALS: Final = (110007, 110003, 110094, 170131, 170193, 30208)
 UNKNOWN_CODES: Final = (10000, 10019, 10429, 20006, 170001, 170007, 170032, 170146, 999_999)
 
@@ -78,7 +78,7 @@ class SimGateway:
         world.note(process, f"sends {ticket.link_id} {ticket.side} {ticket.quantity}")
         fault = next((k for k in BEFORE if world.strikes(k, process)), "")
         if fault == "request_late":
-            delay = self._dice.between(0.5, LATE_MAX)
+            delay = self._dice.between(0.2, LATE_MAX)
             world.later(delay, self._arrives_late, ticket, signed_at)
         if fault in ("request_lost", "request_late"):
             await self._silence(ticket)
@@ -219,7 +219,8 @@ class SimGateway:
             self._world.note("venue", f"refuses late {ticket.link_id}: {error.code}")
 
     async def _silence(self, ticket: OrderTicket) -> None:
-        await asyncio.sleep(TIMEOUT_SECONDS)
+        is_reset = self._dice.chance(0.5)
+        await asyncio.sleep(self._dice.between(0.01, 1.0) if is_reset else TIMEOUT_SECONDS)
         await self._world.passing(self._process, "after silence")
         raise OutcomeUnknown(f"{ticket.link_id}: no reply")
 
