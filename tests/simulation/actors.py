@@ -9,11 +9,21 @@ from decimal import Decimal
 from typing import Any, Final
 
 from services.executor.assembly import Parts, assemble
-from services.executor.main import LIVE_FRESHNESS, Feed, Intake, Probe
-from services.executor.market import Market
+from services.executor.main import (
+    LIVE_FRESHNESS,
+    REPLAY_BEHIND,
+    REPLAY_SILENT_SECONDS,
+    Feed,
+    Intake,
+    Probe,
+)
+from services.executor.market import Freshness, Market
 from services.executor.metrics import ExecutorMetrics
 from services.executor.orders import Pace
 from services.executor.worker import Rules
+from services.strategy.engine import Engine
+from services.strategy.engine import Pace as StrategyPace
+from services.strategy.main import Ears
 from shared.bus.consumer import Consumer
 from shared.bus.messages import PairWanted, QuoteUpdated
 from shared.bus.outbox import READ_LAST, Relay, enqueue
@@ -21,9 +31,11 @@ from shared.bus.streams import EXECUTION_EVENTS, STRATEGY_INTENTS
 from shared.domain.errors import InvariantViolation, Malformed, Misconfigured, Transient
 from shared.domain.instrument import Pair
 from shared.domain.order import OrderTicket, content_id
-from shared.domain.policy import ExecutionPolicy
+from shared.domain.policy import CarryPolicy, ExecutionPolicy
 from shared.domain.risk import RiskLimits
+from shared.domain.view import MarketView
 from shared.runtime.service import run_until_stopped
+from shared.store.funding import read_recent_settlements
 from shared.store.instruments import wait_for_pairs
 from shared.store.pool import UNAVAILABLE as STORE_UNAVAILABLE
 from shared.store.quotes import read_latest_quotes
@@ -40,7 +52,12 @@ EPOCH: Final = 7
 ENVIRONMENT: Final = "t1"
 SPOT_FEE: Final = Decimal("0.001")
 INTENT_SECONDS: Final = 3.0
+FAST_FRESHNESS: Final = Freshness(REPLAY_BEHIND, REPLAY_SILENT_SECONDS)
 EXPECTED_ENDS: Final = (*STORE_UNAVAILABLE, Transient, Malformed, Misconfigured)
+
+POLICY: Final = CarryPolicy(
+    forecast_settlements=1, pair_notional=Decimal(5_000), gross_notional=Decimal(8_000)
+)
 
 INSERT_INTENT: Final = """
     INSERT INTO strategy.intent (id, decision_id, decided_at, pair, quantity, until_at, reason,
@@ -146,7 +163,7 @@ async def executor(actor: Actor, process: Process) -> None:
     pairs = await wait_for_pairs(pool, names, clock.sleep)
     async with pool.acquire() as connection:
         latest = await read_latest_quotes(connection, names)
-    market = Market(pairs, clock, LIVE_FRESHNESS)
+    market = Market(pairs, clock, LIVE_FRESHNESS if stage.venue.speed == 1 else FAST_FRESHNESS)
     market.quoted([QuoteUpdated(**asdict(row)) for row in latest])
     parts = assemble(
         gateway,
@@ -190,6 +207,39 @@ async def script(actor: Actor, process: Process) -> None:
     await run_until_stopped(source.run, relay.run)
 
 
+async def strategy(actor: Actor, process: Process) -> None:
+    """Run the strategy as its ``main.run`` does; once nothing new is wanted, its relay alone."""
+    stage = actor.stage
+    if not stage.wants:
+        await script(actor, process)
+        return
+    pool, redis = actor.pool(process, "carry_strategy"), actor.bus(process)
+    clock = actor.clock(process)
+    relay = Relay(pool, redis, EPOCH, (STRATEGY_INTENTS,), clock)
+    names = [pair.name for pair in stage.pairs]
+    view = MarketView(await wait_for_pairs(pool, names, clock.sleep), keep=1)
+    engine = Engine(
+        pool=pool,
+        doorbell=relay,
+        clock=clock,
+        epoch=EPOCH,
+        policy=POLICY,
+        policy_hash="sim",
+        view=view,
+        pace=StrategyPace(timedelta(hours=1)),
+    )
+    async with pool.acquire() as connection:
+        known = await read_recent_settlements(connection, names, 1)
+    for settlements in known.values():
+        for settlement in settlements:
+            view.settled(settlement)
+    await engine.recover()
+    ears = Ears(pool, redis, engine, clock, EPOCH)
+    await run_until_stopped(
+        ears.hear_quotes, ears.hear_funding, ears.hear_executions, engine.watch, relay.run
+    )
+
+
 class _Source:
     """Says targets; the next one follows from how many are in the outbox, never from memory."""
 
@@ -223,7 +273,7 @@ class _Source:
     def _message(self, number: int) -> PairWanted:
         dice = Dice(self._stage.world.seed, f"intent {number}")
         pair = dice.pick(self._stage.pairs)
-        at = self._clock.now() - timedelta(seconds=1)
+        at = self._stage.venue.now - timedelta(seconds=1)
         until = at + timedelta(seconds=dice.between(2, 60)) if dice.chance(0.3) else None
         worth = dice.pick((0, 0, 100, 300, 1_000, 3_000, 9_000))
         mid = self._stage.venue.mids[pair.base]

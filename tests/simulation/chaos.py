@@ -65,6 +65,10 @@ class Chaos:
         for actor in self._actors:
             if actor.process is not None and actor.process.is_paused:
                 actor.process.resume()
+        stage.wants = False
+        wanting = self._actors[0].process
+        if wanting is not None:
+            wanting.kill()  # it comes back to publish what it has said, and says no more
         self._lift()
 
     async def _happen(self, kind: str) -> None:

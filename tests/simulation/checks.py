@@ -20,6 +20,18 @@ from tests.simulation.world import World
 ZERO: Final = Decimal(0)
 KILL_SECONDS: Final = timedelta(seconds=0.25)
 
+SETTLE_SECONDS: Final = 3.25 + 0.75
+"""Receive window, clock error and most of the second that a new leader waits."""
+
+FENCED: Final = frozenset(
+    {
+        "execution.plan", "execution.attempt", "execution.fill", "execution.position",
+        "ledger.posting_group", "ledger.entry",
+    }
+)  # fmt: skip
+"""Tables that only the leader may write."""
+
+READ_OWNER: Final = "SELECT owner FROM execution.lease WHERE name = 'executor'"
 READ_SENT: Final = """
     SELECT a.signed_at, a.purpose, a.created_at, a.quantity, a.state, a.plan_id,
            p.target_quantity, p.pair
@@ -52,7 +64,8 @@ class Checks:
         self._limits = limits
         self._bounds: dict[str, Bound] = {}
         self._sent: dict[str, tuple[datetime, Decimal]] = {}
-        self._states: dict[str, str] = {}
+        self._owner = ""
+        self._may_send_at = 0.0
 
     def sending(self, process: Process, ticket: OrderTicket, signed_at: datetime) -> None:
         """Check an order as its first byte leaves: O2, O3, K4, and what it may add."""
@@ -64,6 +77,8 @@ class Checks:
         row = rows[0]
         if (row["signed_at"], row["quantity"]) != (signed_at, ticket.quantity):
             world.violated(f"O2: {ticket.link_id} is not sent as it is journaled")
+        if world.loop.time() < self._may_send_at:
+            world.violated(f"O15: {process} sends before an old send must have died")
         if row["state"] != "submitting":
             world.violated(f"O2: {ticket.link_id} is sent while {row['state']}")
         known = self._sent.get(ticket.link_id)
@@ -76,8 +91,16 @@ class Checks:
             world.violated(f"K4: {ticket.link_id} is sent under a kill of level {level}")
         self._widen(row["pair"], row["plan_id"], row["target_quantity"])
 
-    def committed(self, tables: tuple[str, ...]) -> None:
-        """Check the journal after a commit."""
+    def committed(self, process: Process, tables: tuple[str, ...]) -> None:
+        """Check the journal after a commit, and that only the leader wrote it: O1, O14."""
+        if "execution.lease" in tables or FENCED.intersection(tables):
+            owner = self._store.fetch(READ_OWNER)[0]["owner"]
+            if owner != self._owner:
+                is_unclean = bool(owner and self._owner)
+                self._may_send_at = self._world.loop.time() + SETTLE_SECONDS * is_unclean
+                self._owner = owner
+            if FENCED.intersection(tables) and owner != str(process):
+                self._world.violated(f"O14: {process} writes {tables} while {owner!r} leads")
         if "execution.attempt" in tables:
             for row in self._store.fetch(OPEN_TWICE):
                 self._world.violated(f"O1: two open attempts for one leg: {row['links']}")

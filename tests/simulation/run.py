@@ -11,31 +11,25 @@ from typing import Any, Final
 
 import structlog
 
-from shared.bus.messages import QuoteUpdated, encode
 from shared.bus.outbox import READ_LAST
 from shared.bus.streams import (
-    BODY,
     EXECUTION_EVENTS,
-    LENGTHS,
-    MARKET_QUOTES,
     STRATEGY_INTENTS,
 )
 from shared.domain.risk import RiskLimits
-from shared.store.instruments import Identity, upsert_identity, upsert_instruments
-from shared.store.quotes import UPSERT_LATEST, QuoteRow
-from tests.simulation.actors import EPOCH, Actor, Stage, executor, script
+from tests.simulation.actors import EPOCH, Actor, Stage, executor, script, strategy
 from tests.simulation.bus import SimRedis
 from tests.simulation.chaos import Chaos
 from tests.simulation.checks import Checks
-from tests.simulation.clock import BEGIN, wall
+from tests.simulation.clock import BEGIN
+from tests.simulation.collector import Collector
 from tests.simulation.faults import Dice, Swarm, Tally, drawn_swarm
 from tests.simulation.loop import OWNER, Deadlock, VirtualLoop
 from tests.simulation.store import Outages, Store
-from tests.simulation.venue import TICK_SECONDS, SimVenue
+from tests.simulation.venue import SimVenue
 from tests.simulation.world import WORLD, World
 
 LIVENESS_SECONDS: Final = 120
-STORE_QUOTES_EVERY: Final = 10
 DEPOSIT: Final = Decimal(100_000)
 SHOWN: Final = 40
 
@@ -82,32 +76,31 @@ class _Run:
             pair_notional=dice.pick((Decimal(4_000), Decimal(12_000))),
             gross_notional=dice.pick((Decimal(10_000), Decimal(60_000))),
         )
-        venue = SimVenue(world, DEPOSIT)
-        if dice.chance(0.3):
-            venue.funding_at = BEGIN + timedelta(seconds=dice.whole(5, 60))
+        decides = dice.chance(0.25)
+        venue = SimVenue(world, DEPOSIT, dice.pick((60, 120, 240)) if decides else 1)
+        if decides or dice.chance(0.3):
+            venue.funding_at = BEGIN + timedelta(seconds=dice.whole(5, 60) * venue.speed)
         self._checks = Checks(world, store, venue, limits)
         self._stage = Stage(
             world, store, SimRedis(world), venue, Outages(world), limits, self._checks.sending
         )
         venue.moved = self._checks.moved
         world.on_commit = self._checks.committed
-        self._actors = [Actor(self._stage, "strategy", script)]
+        self._collector = Collector(self._stage)
+        self._actors = [Actor(self._stage, "strategy", strategy if decides else script)]
         self._actors += [
             Actor(self._stage, f"executor-{n}", executor) for n in range(1, dice.pick((2, 2, 2, 3)))
         ]
         self._chaos = Chaos(self._stage, self._actors)
         self._seconds = dice.between(20.0, 60.0)
-        self._ticks = 0
 
     async def go(self) -> None:
         """Run both phases, then check what is left."""
-        self._found()
-        self._tick()
+        self._collector.start()
         for actor in self._actors:
             actor.start()
         self._chaos.start()
         await asyncio.sleep(self._seconds)
-        self._stage.wants = False
         self._chaos.calm()
         await self._settled()
         self._checks.end()
@@ -147,59 +140,6 @@ class _Run:
         if not all(a.parts.executor.is_idle for a in leaders if a.parts):
             left.append("a plan is worked")
         return left
-
-    def _found(self) -> None:
-        """Store what a collector would have by now."""
-        store, now = self._stage.store, wall(self._world.loop)
-        for pair in self._stage.pairs:
-            store.run(upsert_instruments(store.owner, [pair.spot, pair.perp], now))
-            name = pair.name
-            identity = Identity(name, pair.base, name, name, Decimal(1), Decimal(1), now)
-            store.run(upsert_identity(store.owner, identity))
-        self._store_quotes(self._quotes())
-
-    def _tick(self) -> None:
-        self._world.later(TICK_SECONDS, self._tick)
-        if self._world.loop.time() < self._stage.venue.down_until:
-            return
-        self._stage.venue.tick()
-        quotes = self._quotes()
-        if not self._stage.redis.is_down:
-            for quote in quotes:
-                self._stage.redis.add(
-                    MARKET_QUOTES, {BODY: encode(quote)}, "*", LENGTHS[MARKET_QUOTES]
-                )
-        self._ticks += 1
-        if self._ticks % STORE_QUOTES_EVERY == 0 and not self._stage.outages.is_down:
-            self._store_quotes(quotes)
-
-    def _quotes(self) -> list[QuoteUpdated]:
-        now, exchange = wall(self._world.loop), self._stage.venue.exchange
-        found = []
-        for pair in self._stage.pairs:
-            for category in ("linear", "spot"):
-                bids, asks = exchange.book(category, pair.name)
-                is_linear = category == "linear"
-                found.append(
-                    QuoteUpdated(
-                        category, pair.name, *bids[0], *asks[0], now, now,
-                        mark=exchange.marks[pair.name] if is_linear else None,
-                        index=exchange.indexes[pair.name] if is_linear else None,
-                        predicted_rate=Decimal("0.0001") if is_linear else None,
-                        next_funding_at=self._next_funding() if is_linear else None,
-                        funding_interval_hours=Decimal(8) if is_linear else None,
-                        ticker_at=now if is_linear else None,
-                    )
-                )  # fmt: skip
-        return found
-
-    def _next_funding(self) -> Any:
-        return self._stage.venue.funding_at or BEGIN + timedelta(hours=7)
-
-    def _store_quotes(self, quotes: list[QuoteUpdated]) -> None:
-        names = QuoteRow.__dataclass_fields__
-        rows = [tuple(getattr(quote, name) for name in names) for quote in quotes]
-        self._stage.store.execute(UPSERT_LATEST, *map(list, zip(*rows, strict=True)))
 
 
 class _Tracer:

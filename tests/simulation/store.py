@@ -104,6 +104,11 @@ class Store:
         self.run(self.owner.execute(query, *values))
         self.wrote(parsed(query).writes)
 
+    def act(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Do something as the owner that may write any table."""
+        self.run(work)
+        self._answers.clear()
+
     def wrote(self, tables: Sequence[str]) -> None:
         """Remember that these tables may have changed."""
         self._changes += 1
@@ -213,7 +218,7 @@ class SimPool(WritePool):
         if tables:
             self.world.tally[f"commit {what}"] += 1
             self.world.note(self.process, f"commit {what}")
-            self.world.on_commit(tables)
+            self.world.on_commit(self.process, tables)
         if self.world.strikes("commit_reply_lost", self.process):
             raise lost("the reply to the commit")
         if tables and self.world.strikes("stop_at_commit", self.process):

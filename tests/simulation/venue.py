@@ -3,10 +3,11 @@
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
+from shared.domain.funding import FundingSettlement
 from shared.domain.instrument import Category, Instrument, Pair
 from shared.venue.enforcement import deleverage
 from shared.venue.exchange import Exchange
@@ -22,6 +23,8 @@ AHEAD_MAX: Final = timedelta(seconds=1)
 LAG_MAX: Final = 4.5
 """Reads lag less than the five seconds that the executor reckons with."""
 
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+FUNDING_INTERVAL: Final = timedelta(hours=1)
 TICK: Final = Decimal("0.1")
 HALF_SPREAD: Final = Decimal("0.00005")
 START_PRICES: Final = {"BTC": Decimal(10_000), "ETH": Decimal(1_000)}
@@ -44,10 +47,14 @@ class State:
 
 @dataclass
 class SimVenue:
-    """One account at one venue. ``told`` hears every event once; ``moved`` every change."""
+    """One account at one venue, whose time goes ``speed`` times as fast as ours.
+
+    ``told`` hears every event once, ``moved`` is called after every change.
+    """
 
     world: World
     deposit: Decimal
+    speed: int = 1
     pairs: list[Pair] = field(default_factory=list)
     told: list[Callable[[Sequence[Event]], None]] = field(default_factory=list)
     moved: Callable[[], None] = lambda: None
@@ -63,7 +70,8 @@ class SimVenue:
         self.down_until = 0.0
         self.revoked_until = 0.0
         self.thin_until = 0.0
-        self.funding_at: datetime | None = None
+        self.funding_at = BEGIN + timedelta(hours=7)
+        self.settled: Callable[[Sequence[FundingSettlement]], None] = lambda _: None
         self.mids = dict(START_PRICES)
         self._shown = dict.fromkeys(ENDPOINTS, 0.0)
         self._orders: dict[tuple[str, str], list[tuple[float, Order]]] = {}
@@ -73,9 +81,14 @@ class SimVenue:
         self.tick()
 
     @property
+    def now(self) -> datetime:
+        """Venue time."""
+        return BEGIN + (wall(self.world.loop) - BEGIN) * self.speed
+
+    @property
     def now_ms(self) -> int:
-        """Venue time, which is true wall time."""
-        return round(wall(self.world.loop).timestamp() * 1000)
+        """Venue time in whole milliseconds."""
+        return (self.now - EPOCH) // timedelta(milliseconds=1)
 
     def tick(self) -> None:
         """Move prices a little and set every book again."""
@@ -198,14 +211,17 @@ class SimVenue:
             self.exchange.set_book(category, pair.name, bids, asks)
 
     def _settle_if_due(self) -> None:
-        if self.funding_at is None or wall(self.world.loop) < self.funding_at:
+        if self.now < self.funding_at:
             return
-        self.funding_at += timedelta(hours=8)
+        at, self.funding_at = self.funding_at, self.funding_at + FUNDING_INTERVAL
+        settled = []
         for pair in self.pairs:
             rate = Decimal(self._dice.whole(-20, 40)).scaleb(-5)
+            settled.append(FundingSettlement(pair.name, rate, at, FUNDING_INTERVAL))
             if self.exchange.settle(pair.name, rate) is not None:
                 self.world.tally["funding settlements"] += 1
                 self.world.note("venue", f"settles {pair.name} at {rate}")
+        self.settled(settled)
 
 
 def made_pair(base: str) -> Pair:
@@ -215,7 +231,7 @@ def made_pair(base: str) -> Pair:
     def product(category: Category, step: Decimal) -> Instrument:
         return Instrument(
             category, f"{base}USDT", base, "USDT", "Trading", TICK, step, step, Decimal(1000),
-            Decimal(5), 480 if category is Category.LINEAR else None,
+            Decimal(5), 60 if category is Category.LINEAR else None,
         )  # fmt: skip
 
     return Pair(product(Category.SPOT, spot_step), product(Category.LINEAR, perp_step))

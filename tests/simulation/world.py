@@ -26,7 +26,7 @@ class World:
         self.tally: Tally = Tally()
         self.trace: list[tuple[float, str, str]] = []
         self.violations: list[str] = []
-        self.on_commit: Callable[[tuple[str, ...]], None] = lambda _: None
+        self.on_commit: Callable[[Process, tuple[str, ...]], None] = lambda *_: None
         self._dice: dict[str, Dice] = {}
 
     def dice(self, name: str) -> Dice:
