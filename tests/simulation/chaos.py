@@ -48,6 +48,7 @@ class Chaos:
 
     def start(self) -> None:
         """Let each kind that is on happen at its own instants."""
+        self._world.press_kill = self._press_level
         for kind in (kind for theme in THEMES for kind in MOMENTS[theme]):
             if self._world.swarm.rate(kind):
                 WORLD.run(self._world.loop.create_task, self._happen(kind))
@@ -151,10 +152,12 @@ class Chaos:
         return True
 
     def _press(self, _: str) -> bool:
-        level = self._dice.pick((1, 1, 2, 4))
+        self._press_level(self._dice.pick((1, 1, 2, 4)))
+        return True
+
+    def _press_level(self, level: int) -> None:
         self._stage.store.execute(PRESS_KILL, level, wall(self._world.loop))
         self._world.later(self._dice.between(3.0, 20.0), self._lift)
-        return True
 
     def _lift(self) -> None:
         self._stage.store.execute(LIFT_KILLS, wall(self._world.loop))

@@ -4,7 +4,7 @@ The venue's account is the oracle; ids are those of RELIABILITY 2.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
@@ -18,7 +18,6 @@ from tests.simulation.venue import SimVenue
 from tests.simulation.world import World
 
 ZERO: Final = Decimal(0)
-KILL_SECONDS: Final = timedelta(seconds=0.25)
 
 SETTLE_SECONDS: Final = 3.25 + 0.75
 """Receive window, clock error and most of the second that a new leader waits."""
@@ -37,8 +36,10 @@ READ_SENT: Final = """
            p.target_quantity, p.pair
     FROM execution.attempt a JOIN execution.plan p ON p.id = a.plan_id WHERE a.link_id = $1"""
 READ_KILL: Final = """
-    SELECT coalesce(max(level), 0) AS level FROM execution.kill
-    WHERE lifted_at IS NULL AND pressed_at < $1"""
+    SELECT coalesce(max(level), 0) AS level FROM execution.kill WHERE lifted_at IS NULL"""
+SUBMITTING: Final = """
+    SELECT link_id, category, side, purpose FROM execution.attempt WHERE state = 'submitting'
+    ORDER BY link_id"""
 OPEN_TWICE: Final = """
     SELECT symbol, leg, count(*) AS open, string_agg(link_id, ' ' ORDER BY link_id) AS links
     FROM execution.attempt WHERE state NOT IN ('filled', 'cancelled', 'rejected', 'absent')
@@ -65,10 +66,11 @@ class Checks:
         self._bounds: dict[str, Bound] = {}
         self._sent: dict[str, tuple[datetime, Decimal]] = {}
         self._owner = ""
+        self._seen: set[str] = set()
         self._may_send_at = 0.0
 
     def sending(self, process: Process, ticket: OrderTicket, signed_at: datetime) -> None:
-        """Check an order as its first byte leaves: O2, O3, K4, and what it may add."""
+        """Check an order as its first byte leaves: O2, O3, O15, and what it may add."""
         rows = self._store.fetch(READ_SENT, ticket.link_id)
         world = self._world
         if not rows:
@@ -85,10 +87,6 @@ class Checks:
         if known is not None and (known[0] >= signed_at or known[1] != ticket.quantity):
             world.violated(f"O3: {ticket.link_id} is sent again as another order")
         self._sent[ticket.link_id] = (signed_at, ticket.quantity)
-        adds = (ticket.side.value == "Buy") == (ticket.category.value == "spot")
-        level = self._store.fetch(READ_KILL, row["created_at"] - KILL_SECONDS)[0]["level"]
-        if level >= 4 or (level >= 1 and adds and row["purpose"] == "first"):
-            world.violated(f"K4: {ticket.link_id} is sent under a kill of level {level}")
         self._widen(row["pair"], row["plan_id"], row["target_quantity"])
 
     def committed(self, process: Process, tables: tuple[str, ...]) -> None:
@@ -102,8 +100,20 @@ class Checks:
             if FENCED.intersection(tables) and owner != str(process):
                 self._world.violated(f"O14: {process} writes {tables} while {owner!r} leads")
         if "execution.attempt" in tables:
+            self._claimed()
             for row in self._store.fetch(OPEN_TWICE):
                 self._world.violated(f"O1: two open attempts for one leg: {row['links']}")
+
+    def _claimed(self) -> None:
+        """Check that no order is claimed under a kill that forbids it (5.6: one transaction)."""
+        for row in self._store.fetch(SUBMITTING):
+            if row["link_id"] in self._seen:
+                continue
+            self._seen.add(row["link_id"])
+            adds = (row["side"] == "Buy") == (row["category"] == "spot")
+            level = self._store.fetch(READ_KILL)[0]["level"]
+            if level >= 4 or (level >= 1 and adds and row["purpose"] == "first"):
+                self._world.violated(f"5.6: {row['link_id']} is claimed under a kill of {level}")
 
     def moved(self) -> None:
         """Check the account after whatever happened at the venue."""

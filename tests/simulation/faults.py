@@ -31,6 +31,7 @@ STRIKES: Final[Mapping[str, Mapping[str, float]]] = {
     "read": {"read_lost": 0.03, "read_late": 0.03, "read_malformed": 0.01},  # per read
     "stream": {"event_dropped": 0.1, "event_doubled": 0.1, "event_late": 0.15},  # per event
     "process": {"crash": 0.001, "freeze": 0.0005},  # per port that is passed
+    "market": {"killed_at_claim": 0.1},  # per order claimed: the kill switch is first by a hair
 }
 """Kinds that strike by chance, by theme: the middle rate of a seed that has them on."""
 

@@ -46,6 +46,7 @@ TABLES: Final = """
     ORDER BY 1"""
 WRITES: Final = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+\.\w+)")
 READS: Final = re.compile(r"(?:FROM|JOIN) (\w+\.\w+)")
+CLAIMED: Final = "INSERT INTO execution.attempt"
 READS_TIME: Final = re.compile(r"\b(?:clock_timestamp|now)\(\)")
 CLEAN_EVERY: Final = 40
 
@@ -303,6 +304,8 @@ class SimConnection:
             self.drop()
             raise lost("the connection")
         said = parsed(query)
+        if CLAIMED in query and self.pool.world.strikes("killed_at_claim", self.pool.process):
+            self.pool.world.press_kill(1)
         if said.reads_time and not self.depth:
             self.do("execute", SET_NOW, wall(self.pool.world.loop).isoformat())
 

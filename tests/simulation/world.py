@@ -26,6 +26,7 @@ class World:
         self.tally: Tally = Tally()
         self.trace: list[tuple[float, str, str]] = []
         self.violations: list[str] = []
+        self.press_kill: Callable[[int], None] = lambda _: None
         self.on_commit: Callable[[Process, tuple[str, ...]], None] = lambda *_: None
         self._dice: dict[str, Dice] = {}
 
