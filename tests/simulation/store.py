@@ -321,7 +321,8 @@ class SimConnection:
         if self.depth:
             self.written |= dict.fromkeys(said.writes)
         else:
-            await self.pool.leave(said.writes)
+            is_refused = CLAIMED in query and not answer["made"]  # which writes nothing
+            await self.pool.leave(() if is_refused else said.writes)
         return answer
 
 
