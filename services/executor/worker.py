@@ -119,6 +119,8 @@ class Worker:
 
     async def _work(self, plan: PlanRow) -> None:
         began = self._clock.monotonic()
+        if plan.state == "working":
+            self.target = plan.target_quantity  # before any wait: others' limits must count it
         for order in list(self.desk.orders.values()):
             await self._orders.settle(self.desk, order)
         if plan.state == "working":
@@ -126,7 +128,6 @@ class Worker:
                 tries = [Purpose(p) for p in await read_tries(connection, plan.id)]
                 self.desk.unhedged_since = await read_first_booked_at(connection, plan.id)
             self.desk.follow_hedge()
-            self.target = plan.target_quantity
             await self._drive(plan, Leg(plan.first_leg), tries)
         else:
             await self._start(plan)
