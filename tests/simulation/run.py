@@ -30,6 +30,8 @@ from tests.simulation.venue import SimVenue
 from tests.simulation.world import WORLD, World
 
 LIVENESS_SECONDS: Final = 120
+IN_FLIGHT_SECONDS: Final = 8
+"""By then whatever failed before the calm has been heard of, and tried again."""
 DEPOSIT: Final = Decimal(100_000)
 SHOWN: Final = 40
 
@@ -107,6 +109,7 @@ class _Run:
 
     async def _settled(self) -> None:
         world, began = self._world, self._world.loop.time()
+        await asyncio.sleep(IN_FLIGHT_SECONDS)
         while left := self._unsettled():
             if world.loop.time() - began > LIVENESS_SECONDS:
                 for what in left:

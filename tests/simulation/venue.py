@@ -211,7 +211,7 @@ class SimVenue:
             self.exchange.set_book(category, pair.name, bids, asks)
 
     def _settle_if_due(self) -> None:
-        if self.now < self.funding_at:
+        if self.now < self.funding_at or not self.world.swarm.is_active:
             return
         at, self.funding_at = self.funding_at, self.funding_at + FUNDING_INTERVAL
         settled = []
