@@ -19,6 +19,7 @@ from tests.simulation.world import World
 
 ZERO: Final = Decimal(0)
 
+UNEVEN_BOUNDS: Final = (0.1, 0.5, 2, 5, 15, 30, 60, 120, 999)
 SETTLE_SECONDS: Final = 3.25 + 0.75
 """Receive window, clock error and most of the second that a new leader waits."""
 
@@ -67,6 +68,7 @@ class Checks:
         self._sent: dict[str, tuple[datetime, Decimal]] = {}
         self._owner = ""
         self._seen: set[str] = set()
+        self._uneven_since: dict[str, float] = {}
         self._may_send_at = 0.0
 
     def sending(self, process: Process, ticket: OrderTicket, signed_at: datetime) -> None:
@@ -133,8 +135,19 @@ class Checks:
                 self._world.violated(f"O1: {pair.name} is short {short}, bound {bound}")
             if short < ZERO:
                 self._world.violated(f"O1: {pair.name} is long {-short}")
+        self._clock_uneven()
         if gross > self._limits.gross_notional * (1 + self._limits.collar) ** 2:
             self._world.violated(f"H6: the account holds {gross}")
+
+    def _clock_uneven(self) -> None:
+        """Count how long each pair stood on one leg by the venue's account (H1), in bounds."""
+        now = self._world.loop.time()
+        for pair in self._venue.pairs:
+            if not self.is_even(pair):
+                self._uneven_since.setdefault(pair.name, now)
+            elif (since := self._uneven_since.pop(pair.name, None)) is not None:
+                bound = next(b for b in UNEVEN_BOUNDS if now - since <= b)
+                self._world.tally[f"unhedged at most {bound:>4} s"] += 1
 
     def is_even(self, pair: Pair) -> bool:
         """Return whether the venue's account holds the pair hedged or not at all."""
