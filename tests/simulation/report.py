@@ -1,6 +1,7 @@
 """Runs many seeds on one server, a process for each job, and says what came of them."""
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ CHUNK: Final = 10
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; return 1 when anything is violated."""
     options = _options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the servers are stopped on the way
     seeds = list(range(options.start, options.start + options.seeds))
     began = time.monotonic()
     tally, failed, seconds = Tally(), 0, 0.0
