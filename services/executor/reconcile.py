@@ -139,6 +139,7 @@ class Reconciler:
         found = await self.differences()
         if found:
             await self._clock.sleep(SECOND_LOOK_SECONDS)
+            await self._catch_up()  # an execution that no event told and a lagging read left out
             found = await self.differences()
         await self._judge(found, at_once=False)
         if self._safe_mode:
