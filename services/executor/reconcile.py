@@ -151,6 +151,7 @@ class Reconciler:
         if found:
             self._guard.report(DIFFERENCE, "; ".join(found))
             await self._clock.sleep(SECOND_LOOK_SECONDS)
+            await self._catch_up()  # an execution that no event told and a lagging read left out
             found = await self.differences()
         await self._judge(found, at_once=False)
         if self._safe_mode:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from shared.store.ledger import find_break
+from services.executor.audit import audit
 from tests.crash.world import World
 
 WORTHLESS_USDT = 5
@@ -30,7 +30,7 @@ async def assert_nothing_lost_or_doubled(world: World) -> list[float]:
     assert len(fills) == len({(f["category"], f["exec_id"]) for f in fills}) == len(executions)
     await _assert_plans_got_no_more_than_they_wanted(world, attempts)
     async with world.pool.acquire() as connection:
-        assert await find_break(connection) is None
+        assert (await audit(connection)).is_clean
     assert await world.behind() == {}
     return alone(orders, await world.venue())
 
