@@ -116,8 +116,11 @@ class Orders:
                 refusal = str(error)
                 log.warning("order_not_taken", **_names(order), detail=refusal)
             except Misconfigured as error:
-                await self._refused(desk, order, None, str(error))
                 await self._journal.alarm("venue_refuses_key", str(error), desk.pair.name)
+                if number:
+                    await self._in_doubt(desk, order, ticket, str(error))
+                else:
+                    await self._refused(desk, order, None, str(error))
                 return
             except (OutcomeUnknown, Transient, Malformed) as error:
                 await self._in_doubt(desk, order, ticket, str(error))
