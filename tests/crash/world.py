@@ -21,6 +21,7 @@ from shared.bus.outbox import Relay, enqueue
 from shared.bus.quotes import QuotePublisher
 from shared.bus.redis import open_redis
 from shared.bus.streams import STRATEGY_INTENTS
+from shared.domain.errors import Transient
 from shared.exchange.bybit.rest import Credentials, RestClient
 from shared.runtime.clock import SystemClock
 from shared.runtime.crash import EXIT_CODE
@@ -202,7 +203,7 @@ class World:
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 why = await self._unrest()
-            except (httpx.TransportError, *UNAVAILABLE) as error:
+            except (httpx.TransportError, Transient, *UNAVAILABLE) as error:
                 why = str(error)
             calm = 0 if why else calm + 1
 

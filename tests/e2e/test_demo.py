@@ -224,6 +224,8 @@ KILLS = [
     ("executor", 1497),  # 2.070
     ("executor", 121),  # 2.135
     ("redis", 1242),  # 2.029
+    ("postgres", 89),  # 2.05
+    ("simulator", 3386),  # 2.058
     ("api", 7),  # 5.2
     ("watchdog", 8),
 ]

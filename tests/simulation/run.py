@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import structlog
 
+from services.executor.reconcile import CATCH_UP_EVERY, SWEEP_SECONDS
 from shared.bus.outbox import READ_LAST
 from shared.bus.streams import (
     EXECUTION_EVENTS,
@@ -30,6 +31,7 @@ from tests.simulation.venue import SimVenue
 from tests.simulation.world import WORLD, World
 
 LIVENESS_SECONDS: Final = 120
+CATCH_UP_SECONDS: Final = SWEEP_SECONDS * CATCH_UP_EVERY + 4.0
 IN_FLIGHT_SECONDS: Final = 8
 """By then whatever failed before the calm has been heard of, and tried again."""
 DEPOSIT: Final = Decimal(100_000)
@@ -117,7 +119,7 @@ class _Run:
                 return
             await asyncio.sleep(1.0)
         world.tally["liveness seconds"] += round(world.loop.time() - began)
-        await asyncio.sleep(6.0)
+        await asyncio.sleep(CATCH_UP_SECONDS)  # what a lagging read left out is read again
         for what in self._unsettled():
             world.violated(f"liveness: again {what}")
 

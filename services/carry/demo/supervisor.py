@@ -30,7 +30,7 @@ from shared.store.migrate import claim_installation, migrate, set_passwords
 from shared.store.pool import UNAVAILABLE
 
 SERVICES = ("simulator", "collector", "strategy", "executor", "api", "watchdog")
-KILLABLE = ("collector", "strategy", "executor", "api", "watchdog", "redis")
+KILLABLE = (*SERVICES, "postgres", "redis")
 COMMANDS = {"watchdog": ("executor", "--safe-mode")}
 READY_SECONDS = 60
 QUIET_SECONDS = 30
@@ -214,8 +214,8 @@ class Demo:
         span = self._options.seconds or 60.0
         await asyncio.sleep(span * random.Random(self._options.seed).uniform(0.05, 0.7))  # noqa: S311
         console.print(f"carry demo: kill -9 {name}", markup=False)
-        if name == "redis":
-            os.kill(self._servers.redis.pid, signal.SIGKILL)
+        if name in self._servers.pids:
+            os.kill(self._servers.pids[name], signal.SIGKILL)
         elif name is not None:
             self._children[name].kill()
 
