@@ -54,7 +54,7 @@ async def run(settings: Settings) -> None:
     async with (
         open_pool(settings.database.dsn, application=SERVICE, max_size=POOL_MAX) as pool,
         open_redis(settings.redis.url) as redis,
-        open_gateway(settings, clock) as gateway,
+        open_gateway(settings, clock, metrics) as gateway,
     ):
         standby = Standby(settings, pool, redis, gateway, clock, metrics)
 

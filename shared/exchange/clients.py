@@ -20,15 +20,18 @@ def gateway_of(
     venue: str,
     clock: Clock,
     draw: Draw,
+    on_ban: Callable[[], None] = lambda: None,
 ) -> BybitGateway:
     """Return the ``TradingGateway`` of ``client``, "bybit" or "ccxt"; raises Misconfigured."""
     if client == "bybit":
-        return BybitGateway(endpoints, credentials, venue=venue, clock=clock, draw=draw)
+        return BybitGateway(
+            endpoints, credentials, venue=venue, clock=clock, draw=draw, on_ban=on_ban
+        )
     try:
         from shared.exchange.ccxt.open import ccxt_gateway
     except ImportError as error:
         raise _missing() from error
-    return ccxt_gateway(endpoints, credentials, venue=venue, clock=clock, draw=draw)
+    return ccxt_gateway(endpoints, credentials, venue=venue, clock=clock, draw=draw, on_ban=on_ban)
 
 
 def feed_of(client: str, endpoints: Endpoints, *, clock: Clock, draw: Draw) -> BybitFeed:

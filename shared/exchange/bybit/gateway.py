@@ -11,6 +11,8 @@ from shared.domain.errors import Malformed, Misconfigured, OutcomeUnknown
 from shared.domain.instrument import Category
 from shared.domain.money import plain
 from shared.domain.order import OrderTicket
+from shared.exchange.bybit.budget import Budget, Priority
+from shared.exchange.bybit.budgeted import BudgetedRest
 from shared.exchange.bybit.endpoints import Endpoints
 from shared.exchange.bybit.errors import CANCEL_DONE_CODES
 from shared.exchange.bybit.parse import (
@@ -51,6 +53,7 @@ class BybitGateway:
     """Implements ``TradingGateway``. ``venue`` is CARRY_VENUE; live keys must be bound to an IP.
 
     ``rest`` and ``connect`` are the seams for another library than pybit; both are closed here.
+    ``on_ban`` hears that the venue answers this address no more.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class BybitGateway:
         venue: str,
         clock: Clock,
         draw: Callable[[], float],
+        on_ban: Callable[[], None] = lambda: None,
         rest: Rest | None = None,
         connect: Connect | None = None,
     ) -> None:
@@ -68,7 +72,11 @@ class BybitGateway:
         self._venue = venue
         self._clock = clock
         self._draw = draw
-        self._rest = rest or RestClient(endpoints.rest, credentials, clock=clock)
+        self._rest = BudgetedRest(
+            rest or RestClient(endpoints.rest, credentials, clock=clock),
+            Budget(clock, on_ban),
+            clock,
+        )
         self._connect = connect or pybit_connector(credentials)
         self._streams: list[SupervisedStream] = []
         self._probe = "BTCUSDT"
@@ -115,7 +123,10 @@ class BybitGateway:
             query["isLeverage"] = 0
         else:
             query |= {"positionIdx": 0, "reduceOnly": ticket.reduce_only}
-        sending = asyncio.ensure_future(self._rest.write("place_order", query, signed_at=signed_at))
+        priority = Priority.OPEN if ticket.opens else Priority.REDUCE
+        sending = asyncio.ensure_future(
+            self._rest.write("place_order", query, priority=priority, signed_at=signed_at)
+        )
         await asyncio.sleep(0)  # the request is another thread's now
         reached(CrashPoint.SENDING)
         result = await sending
@@ -127,7 +138,9 @@ class BybitGateway:
     async def cancel_order(self, category: Category, symbol: str, link_id: str) -> None:
         """Ask for a cancel; an order that is final already counts as done."""
         query = {"category": category.value, "symbol": symbol, "orderLinkId": link_id}
-        await self._rest.write("cancel_order", query, done_codes=CANCEL_DONE_CODES)
+        await self._rest.write(
+            "cancel_order", query, priority=Priority.REDUCE, done_codes=CANCEL_DONE_CODES
+        )
 
     async def read_order(self, category: Category, symbol: str, link_id: str) -> OrderReport | None:
         """Return the order from the open list or the history; None when neither knows it."""
@@ -141,11 +154,12 @@ class BybitGateway:
         return None
 
     async def read_open_orders(self) -> list[OrderReport]:
-        """Return every open order of both categories."""
+        """Return every open order of both categories; first in turn: it is asked to cancel them."""
+        first = Priority.REDUCE
         spot, linear = await asyncio.gather(
-            self._pages("get_open_orders", category="spot", openOnly=0, limit=50),
+            self._pages("get_open_orders", first, category="spot", openOnly=0, limit=50),
             self._pages(
-                "get_open_orders", category="linear", settleCoin="USDT", openOnly=0, limit=50
+                "get_open_orders", first, category="linear", settleCoin="USDT", openOnly=0, limit=50
             ),
         )
         reports = [
@@ -215,7 +229,9 @@ class BybitGateway:
             return
         for category in ("spot", "linear"):
             await self._rest.write(
-                "set_limit_price_action", {"category": category, "modifyEnable": False}
+                "set_limit_price_action",
+                {"category": category, "modifyEnable": False},
+                priority=Priority.READ,
             )
         if not _rejects(await self._rest.read("get_user_setting_config")):
             raise Misconfigured(
@@ -238,12 +254,14 @@ class BybitGateway:
         )
         return found[::-1]
 
-    async def _pages(self, method: str, /, **query: str | int) -> list[Row]:
+    async def _pages(
+        self, method: str, priority: Priority = Priority.READ, /, **query: str | int
+    ) -> list[Row]:
         """Return the rows of all pages as the venue lists them, newest first."""
         found: list[Row] = []
         cursors = {""}
         for _ in range(PAGES_MAX):
-            result = await self._rest.read(method, **query)
+            result = await self._rest.read(method, priority, **query)
             page = rows(result)
             found += page
             cursor = str(result.get("nextPageCursor") or "")

@@ -17,6 +17,7 @@ def ccxt_gateway(
     venue: str,
     clock: Clock,
     draw: Callable[[], float],
+    on_ban: Callable[[], None] = lambda: None,
 ) -> BybitGateway:
     """Return a ``TradingGateway`` whose requests and private stream are ccxt's."""
     client = CcxtClient(endpoints, credentials, clock=clock)
@@ -26,6 +27,7 @@ def ccxt_gateway(
         venue=venue,
         clock=clock,
         draw=draw,
+        on_ban=on_ban,
         rest=client,
         connect=client.connect,
     )
