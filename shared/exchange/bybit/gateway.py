@@ -22,9 +22,11 @@ from shared.exchange.bybit.parse import (
     parse_execution,
     parse_key,
     parse_log_row,
+    parse_margin,
     parse_order,
     parse_position,
     parse_private,
+    parse_top,
     parse_wallet,
     rows,
     stamp,
@@ -34,8 +36,10 @@ from shared.exchange.bybit.rest import Credentials, Rest, RestClient
 from shared.exchange.bybit.stream import Connect, SupervisedStream
 from shared.exchange.ports import (
     ExecutionReport,
+    FeedQuote,
     KeyInfo,
     LogRow,
+    MarginRates,
     OrderReport,
     PositionReport,
     PrivateEvent,
@@ -186,6 +190,10 @@ class BybitGateway:
         """Return the wallet balance of each coin; an absent coin is zero."""
         return parse_wallet(await self._rest.read("get_wallet_balance", accountType="UNIFIED"))
 
+    async def read_margin(self) -> MarginRates:
+        """Return the account's margin rates, fractions; None in isolated margin."""
+        return parse_margin(await self._rest.read("get_wallet_balance", accountType="UNIFIED"))
+
     async def read_positions(self) -> list[PositionReport]:
         """Return every open USDT perpetual position."""
         found = await self._pages("get_positions", category="linear", settleCoin="USDT", limit=200)
@@ -196,6 +204,13 @@ class BybitGateway:
         found = await self._windows("get_transaction_log", start, accountType="UNIFIED", limit=50)
         parsed = [parse_log_row(row) for row in found]
         return list({row.key: row for row in parsed}.values())
+
+    async def fetch_top(self, category: Category, symbol: str) -> FeedQuote:
+        """Return the top of one book; first in turn: it is asked to hedge and to take back."""
+        book = await self._rest.read(
+            "get_orderbook", Priority.REDUCE, category=category.value, symbol=symbol, limit=1
+        )
+        return parse_top(book, category)
 
     async def private_events(self) -> AsyncIterator[PrivateEvent]:
         """Yield what the private stream says; a StreamReset comes first and on each reconnect.
