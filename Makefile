@@ -7,7 +7,7 @@ ARGS ?= run
 FAST := not slow and not compose and not nightly
 DEMO := $(if $(FOR),--for $(FOR)) $(if $(filter-out 0,$(KEEP)),--keep) $(if $(START),--start $(START)) $(if $(KILL),--kill $(KILL)) $(if $(SEED),--seed $(SEED))
 
-.PHONY: help demo test check nightly backtest bench up down logs client dashboard format lock
+.PHONY: help demo test crash check nightly simulate backtest bench up down logs client dashboard format lock
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
 
@@ -17,8 +17,12 @@ demo: ## Trade recorded history here, without Docker: make demo [FOR=60] [KEEP=1
 
 test: ## Everything that needs no container
 	@deploy/prepare dev
-	$(BIN)/pytest -q -m "not compose and not nightly" tests
+	$(BIN)/pytest -q -m "not compose and not nightly" --ignore tests/crash tests
 	@deploy/dashboard-tests
+
+crash: ## End real processes between two steps, ruin their servers, and compare the books
+	@deploy/prepare dev
+	$(BIN)/pytest -q -s -m "not nightly" tests/crash
 
 check: client ## Format, lint, types, fast tests, generated client unchanged
 	$(BIN)/ruff format --check --quiet .
@@ -26,9 +30,13 @@ check: client ## Format, lint, types, fast tests, generated client unchanged
 	$(BIN)/mypy
 	$(BIN)/pytest -q -m "$(FAST)" tests/architecture tests/shared
 
-nightly: test ## What `make test` does, then what takes minutes, then every hour of the sample
+nightly: test crash ## What `make test` and `make crash` do, then what takes minutes, then every hour of the sample
 	$(BIN)/pytest -q -m nightly tests
 	$(BIN)/carry backtest run --report reports/nightly.html
+
+simulate: ## Fault schedules under a virtual clock, by seed: make simulate SEEDS=10000 FROM=1 [TWICE=100]
+	@deploy/prepare dev
+	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),100) --from $(or $(FROM),1) --twice $(or $(TWICE),0)
 
 client: ## Refuse when the API and the dashboard's generated types differ
 	@deploy/prepare dev

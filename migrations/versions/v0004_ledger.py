@@ -62,8 +62,8 @@ GRANT SELECT ON ledger.log_row, ledger.life, ledger.daily, ledger.perp, executio
     TO carry_collector, carry_strategy, carry_executor, carry_commander, carry_backtest,
        carry_reader;
 GRANT INSERT ON ledger.log_row TO carry_executor;
-GRANT INSERT, UPDATE ON ledger.life, ledger.daily, ledger.perp TO carry_executor;
-GRANT UPDATE ON execution.command TO carry_executor;
+GRANT INSERT, UPDATE ON ledger.life, ledger.daily, ledger.perp, execution.command
+    TO carry_executor;
 GRANT INSERT ON execution.command TO carry_commander
 """
 

@@ -236,6 +236,45 @@ def ledger_explain(
 
 
 @app.command()
+def kill(
+    level: Annotated[
+        int,
+        typer.Argument(
+            min=0,
+            max=4,
+            help="0 pauses a pair, 1 opens nothing new, "
+            "2 cancels all that rests, 3 flattens every pair, 4 ends the executor.",
+        ),
+    ],
+    reason: Annotated[str, typer.Option(help="Why; it is shown wherever something is refused.")],
+    pair: Annotated[str | None, typer.Option(help="With level 0: the pair to pause.")] = None,
+    state: Annotated[Path, typer.Option(help="Where the demo keeps its data.")] = Path(".state"),
+) -> None:
+    """Press the kill switch: straight into the database, whatever else is down.
+
+    The database is CARRY_DATABASE_URL, as carry_commander or carry_executor, or the running demo's.
+    """
+    from services.carry.killing import press
+
+    sys.exit(_run(press(level, reason, pair, os.environ.get("CARRY_DATABASE_URL"), state)))
+
+
+@app.command()
+def lift(
+    kill_id: Annotated[int, typer.Argument(metavar="ID", help="What `carry kill` printed.")],
+    reason: Annotated[str, typer.Option(help="Why it may be lifted.")],
+    state: Annotated[Path, typer.Option(help="Where the demo keeps its data.")] = Path(".state"),
+) -> None:
+    """Lift one kill; refused while books or positions do not agree with the venue.
+
+    The database is CARRY_DATABASE_URL, as carry_commander, or the running demo's.
+    """
+    from services.carry.killing import lift as lift_one
+
+    sys.exit(_run(lift_one(kill_id, reason, os.environ.get("CARRY_DATABASE_URL"), state)))
+
+
+@app.command()
 def doctor() -> None:
     """Look at this machine and the settings; say what is missing and how to get it."""
     from services.carry.doctor import examine

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -21,7 +21,14 @@ from shared.domain.position import PairPosition, PairState, after_fill
 from shared.exchange.ports import ExecutionReport, OrderReport
 from shared.runtime.clock import Clock
 from shared.runtime.crash import CrashPoint, reached
-from shared.store.orders import Booked, FillRow, book_fill, end_attempt, read_owner
+from shared.store.orders import (
+    Booked,
+    FillRow,
+    book_fill,
+    end_attempt,
+    insert_venue_event,
+    read_owner,
+)
 
 FOREIGN: Final = "foreign"
 FUNDING: Final = "Funding"
@@ -181,6 +188,8 @@ class Desk:
                     order_id=report.order_id,
                     message=report.reject_reason or None,
                 )
+                key = f"order:{report.order_id}:{report.status}:{report.updated_at.isoformat()}"
+                await insert_venue_event(connection, key, order.link_id, asdict(report), now)
             await self._journal.say(
                 connection, [_fill_booked(row) for row, _ in new if row.plan_id is not None]
             )

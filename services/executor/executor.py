@@ -197,10 +197,10 @@ class Executor:
 
         It takes over from whatever plan runs.
         """
-        at = self._market.venue_at
+        name = desk.pair.name
+        at = self._market.instant_of(name)
         if at is None:
             return False
-        name = desk.pair.name
         now = self._clock.now()
         wanted = PairWanted(
             intent_id=f"{reason}:{name}:{at.isoformat()}:{now.isoformat()}",

@@ -22,6 +22,7 @@ from shared.domain.errors import Malformed, Misconfigured, OutcomeUnknown, Trans
 from shared.domain.money import ZERO, floor_to, plain
 from shared.exchange.ports import OrderReport, TradingGateway
 from shared.runtime.clock import Clock
+from shared.runtime.crash import CrashPoint, reached
 from shared.store.kill import DOORBELL, Kill, press_kill_once, read_standing_kills
 from shared.store.orders import read_doubted
 from shared.store.pool import UNAVAILABLE
@@ -112,6 +113,8 @@ class KillSwitch:
             if kill not in self._known:
                 log.error("kill_stands", kill=kill.id, level=kill.level, reason=kill.reason)
         self._known = kills
+        if kills:
+            reached(CrashPoint.KILL_SEEN)
         return kills
 
     async def _cancel_all(self) -> None:

@@ -11,8 +11,8 @@ from shared.runtime.clock import Clock
 from shared.store.pool import WritePool
 
 NAME: Final = "executor"
-EXPIRY: Final = timedelta(seconds=5)
-HEARTBEAT_SECONDS: Final = 1.0
+LEASE_SECONDS: Final = 5.0
+BEATS: Final = 5
 
 ENSURE: Final = """
     INSERT INTO execution.lease (name, owner, epoch, expires_at)
@@ -42,14 +42,24 @@ class Lease:
     """One row with an epoch; times are the database's.
 
     ``settle_seconds`` is how long a new holder sends nothing after another one's unclean end:
-    the receive window, the clocks' bound and a second, so that no old send can still arrive.
+    the receive window, the clocks' bound and a second, so that no old send can still arrive. It
+    runs out ``lease_seconds`` after its last extension, of which there are five in that time.
     """
 
-    def __init__(self, pool: WritePool, clock: Clock, owner: str, settle_seconds: float) -> None:
+    def __init__(
+        self,
+        pool: WritePool,
+        clock: Clock,
+        owner: str,
+        settle_seconds: float,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> None:
         self._pool = pool
         self._clock = clock
         self._owner = owner
         self._settle_seconds = settle_seconds
+        self._expiry = timedelta(seconds=lease_seconds)
+        self._beat_seconds = lease_seconds / BEATS
         self._may_send_at = 0.0
         self.epoch = 0
 
@@ -60,18 +70,18 @@ class Lease:
             if not waited:
                 log.info("lease_awaited", owner=self._owner)
             waited = True
-            await self._clock.sleep(HEARTBEAT_SECONDS / 4)
+            await self._clock.sleep(self._beat_seconds / 4)
 
     async def settled(self) -> None:
         """Wait until nothing that an earlier holder signed can reach the venue any more."""
         await self._clock.sleep(max(0.0, self._may_send_at - self._clock.monotonic()))
 
     async def keep(self) -> None:
-        """Extend the lease each second; raises InvariantViolation when another one took it."""
+        """Extend the lease in time; raises InvariantViolation when another one took it."""
         while True:
-            await self._clock.sleep(HEARTBEAT_SECONDS)
+            await self._clock.sleep(self._beat_seconds)
             async with self._pool.acquire() as connection:
-                kept = await connection.fetchval(EXTEND, NAME, self.epoch, EXPIRY)
+                kept = await connection.fetchval(EXTEND, NAME, self.epoch, self._expiry)
             if kept is None:
                 raise self.lost()
 
@@ -99,7 +109,7 @@ class Lease:
             row = await connection.fetchrow(LOCK, NAME)
             if not row["is_free"]:
                 return False
-            self.epoch = await connection.fetchval(TAKE, NAME, self._owner, EXPIRY)
+            self.epoch = await connection.fetchval(TAKE, NAME, self._owner, self._expiry)
         clean = row["owner"] == ""
         self._may_send_at = self._clock.monotonic() + (0.0 if clean else self._settle_seconds)
         log.info("lease_taken", epoch=self.epoch, after_clean_end=clean)

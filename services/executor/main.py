@@ -87,7 +87,7 @@ async def run(settings: Settings) -> None:
                 clock=clock,
                 metrics=metrics,
                 rules=rules_of(settings),
-                pace=Pace(),
+                pace=pace_of(settings),
                 epoch=epoch,
                 owner=owner_of(SERVICE),
                 history_start=history_start(settings, clock),
@@ -126,6 +126,7 @@ async def open_gateway(
         clock=clock,
         draw=random.random,
         on_ban=metrics.alarms.labels(alarm="venue_bans_us").inc,
+        receive_window_ms=int(pace_of(settings).receive_window_seconds * 1000),
     )
     try:
         yield gateway
@@ -278,6 +279,14 @@ def rules_of(settings: Settings) -> Rules:
     policy = settings.policy
     fees = FeeRates(policy.carry.spot_taker_fee, policy.carry.perp_taker_fee)
     return Rules(policy.limits, policy.execution, fees, ENVIRONMENTS[settings.venue])
+
+
+def pace_of(settings: Settings) -> Pace:
+    """Return how long is waited for what: as a real venue asks, or as a test on ours does."""
+    patience = settings.patience_seconds
+    if patience is None:
+        return Pace()
+    return Pace(lease_seconds=patience, receive_window_seconds=patience, read_lag_seconds=patience)
 
 
 def history_start(settings: Settings, clock: Clock) -> datetime:

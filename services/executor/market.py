@@ -151,6 +151,15 @@ class Market:
         stamps = [q.venue_at for q in (market.spot, market.perp) if q is not None]
         return len(stamps) == 2 and min(stamps) >= instant
 
+    def instant_of(self, pair: str) -> datetime | None:
+        """Return what both books of a pair have reached, or the newest stamp while one is missing.
+
+        Whatever is decided as of it need not wait for quotes.
+        """
+        market = self.of(pair)
+        stamps = [q.venue_at for q in (market.spot, market.perp) if q is not None]
+        return min(stamps) if len(stamps) == 2 else self.venue_at
+
     async def moved(self, seconds: float) -> None:
         """Wait for the next quotes, at most ``seconds``."""
         await wait(self._moved, seconds)

@@ -44,6 +44,7 @@ class Pace:
     poll_seconds: float = 0.5
     rest_poll_seconds: float = 2.0
     probe_seconds: float = 1.0
+    lease_seconds: float = 5.0
     receive_window_seconds: float = 3.0
     skew_seconds: float = 0.25
     read_lag_seconds: float = 5.0
@@ -101,7 +102,8 @@ class Orders:
             if number:
                 await self._clock.sleep(self._pace.poll_seconds)
                 order.signed_at = self._clock.now()
-                await self._journal.resend(order.link_id, order.signed_at)
+                if not await self._journal.resend(order.link_id, order.signed_at):
+                    break  # it has ended meanwhile: a fill of an earlier send was booked
             try:
                 order_id = await self._place(ticket, order)
             except OrderRejected as error:
@@ -182,7 +184,8 @@ class Orders:
         Only a yes tells anything: a refusal of this send may come of what an earlier one did.
         """
         order.signed_at = self._clock.now()
-        await self._journal.resend(order.link_id, order.signed_at)
+        if not await self._journal.resend(order.link_id, order.signed_at):
+            return False  # it has ended meanwhile
         try:
             order_id = await self._place(ticket, order)
         except (OrderRejected, OutcomeUnknown, Transient, Malformed, Misconfigured) as error:

@@ -146,10 +146,12 @@ class Reconciler:
 
     async def sweep(self) -> None:
         """Compare; a difference pauses opens at once and pages when a second look still sees it."""
+        await self._resolve_late()
         found = await self.differences()
         if found:
             self._guard.report(DIFFERENCE, "; ".join(found))
             await self._clock.sleep(SECOND_LOOK_SECONDS)
+            await self._catch_up()  # an execution that no event told and a lagging read left out
             found = await self.differences()
         await self._judge(found, at_once=False)
         if self._safe_mode:
@@ -219,6 +221,16 @@ class Reconciler:
             for desk in self._executor.desks.values():
                 for order in list(desk.orders.values()):
                     group.create_task(self._orders.settle(desk, order))
+
+    async def _resolve_late(self) -> None:
+        """Follow to its end what a late fill brought back to life after it was proven absent."""
+        async with self._journal.pool.acquire() as connection:
+            attempts = await read_open_attempts(connection)
+        for attempt in attempts:
+            desk = self._desk_of(attempt)
+            if desk is not None and attempt.link_id not in desk.orders:
+                order = desk.orders[attempt.link_id] = _tracked(attempt)
+                await self._orders.settle(desk, order)
 
     async def _catch_up(self) -> None:
         """Read every execution since the newest stored one, with an overlap.

@@ -18,11 +18,11 @@ from services.executor.main import (
     market_of,
     open_gateway,
     owner_of,
+    pace_of,
     read_epoch,
     rules_of,
 )
 from services.executor.metrics import ExecutorMetrics
-from services.executor.orders import Pace
 from services.executor.watchdog import Watchdog, must_flatten
 from shared.bus.outbox import Relay
 from shared.bus.reach import unreachable
@@ -69,7 +69,8 @@ async def run(settings: Settings) -> None:
             metrics.registry, host=settings.http.host, port=settings.http.port, ready=missing
         ):
             await standby.prepare()
-            watchdog = Watchdog(pool, gateway, clock, standby.take_over)
+            lease_seconds = pace_of(settings).lease_seconds
+            watchdog = Watchdog(pool, gateway, clock, standby.take_over, lease_seconds)
             await run_until_stopped(watchdog.run, standby.beat)
 
 
@@ -120,7 +121,7 @@ class Standby:
             clock=self._clock,
             metrics=self._metrics,
             rules=rules,
-            pace=Pace(),
+            pace=pace_of(self._settings),
             epoch=self._epoch,
             owner=owner_of(SERVICE),
             history_start=history_start(self._settings, self._clock),

@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from services.executor.kill import FLATTENS
-from services.executor.lease import NAME
+from services.executor.lease import LEASE_SECONDS, NAME
 from services.executor.reconcile import cancel_resting
 from shared.domain.errors import Malformed, OutcomeUnknown, Rejected, Transient
 from shared.exchange.ports import TradingGateway
@@ -21,7 +21,7 @@ AGAIN_SECONDS: Final = 60.0
 
 READ_SILENCE: Final = """
     SELECT extract(epoch FROM clock_timestamp() - expires_at)::float8
-           + CASE WHEN owner = '' THEN 0 ELSE 5 END
+           + CASE WHEN owner = '' THEN 0 ELSE $2::float8 END
     FROM execution.lease WHERE name = $1"""
 
 log = structlog.get_logger()
@@ -51,12 +51,14 @@ class Watchdog:
         gateway: TradingGateway,
         clock: Clock,
         take_over: Callable[[], Awaitable[None]],
+        lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self.silent_seconds = 0.0
         self._pool = pool
         self._gateway = gateway
         self._clock = clock
         self._take_over = take_over
+        self._lease_seconds = lease_seconds
         self._took_at: float | None = None
 
     async def run(self) -> None:
@@ -73,7 +75,7 @@ class Watchdog:
     async def look(self) -> None:
         """Read how long the executor has been silent, and do what that asks for."""
         async with self._pool.acquire() as connection:
-            silence = await connection.fetchval(READ_SILENCE, NAME)
+            silence = await connection.fetchval(READ_SILENCE, NAME, self._lease_seconds)
         self.silent_seconds = 0.0 if silence is None else max(0.0, silence)
         if self.silent_seconds < CANCEL_AFTER_SECONDS:
             self._took_at = None

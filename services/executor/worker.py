@@ -72,7 +72,6 @@ class Worker:
     ) -> None:
         self.desk = desk
         self.plan: PlanRow | None = None
-        self.target = ZERO
         self._orders = orders
         self._journal = journal
         self._market = market
@@ -115,7 +114,7 @@ class Worker:
                         ):
                             await self._work(self.plan)
                     finally:
-                        self.plan, self.target = None, ZERO
+                        self.plan = None
             self._woken.clear()
 
     async def _work(self, plan: PlanRow) -> None:
@@ -127,7 +126,6 @@ class Worker:
                 tries = [Purpose(p) for p in await read_tries(connection, plan.id)]
                 self.desk.unhedged_since = await read_first_booked_at(connection, plan.id)
             self.desk.follow_hedge()
-            self.target = plan.target_quantity
             first = Leg(plan.first_leg)
             chosen = (await self._route(plan, first)).approach
             again = tries.count(Purpose.FIRST) + 1  # what a crash cut short may be tried once more
@@ -156,7 +154,6 @@ class Worker:
             return
         if not begun:
             return
-        self.target = plan.target_quantity
         self._approach = chosen.approach
         self.desk.state, self.desk.correlation_id = state, plan.correlation_id
         log.info(

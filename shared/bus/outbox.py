@@ -79,7 +79,7 @@ class Relay:
 
         Raises: Misconfigured when Redis holds the streams of a newer installation.
         """
-        delays = _delays()
+        delays, looked = _delays(), self._clock.monotonic()
         while True:
             stop_if_cancelled()
             self._bell.clear()
@@ -92,8 +92,10 @@ class Relay:
                 await self._clock.sleep(next(delays))
                 continue
             delays = _delays()
-            if not await _rang(self._bell, self._clock):
+            rang, now = await _rang(self._bell, self._clock), self._clock.monotonic()
+            if not rang or now - looked >= POLL_SECONDS:  # a bell that never rests hides nothing
                 self._places.clear()  # a Redis emptied between two commands shows up here
+                looked = now
 
     async def _publish(self, stream: str) -> None:
         if stream not in self._places:

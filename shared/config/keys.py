@@ -93,6 +93,7 @@ class Keys(BaseSettings):
     role_passwords_dir: Path | None = None
     dashboard_dir: Path = Path("dashboard-ui/out")
     crash_at: str = ""
+    patience_seconds: Annotated[float, Field(ge=0.5, le=5)] | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("symbols", mode="before")

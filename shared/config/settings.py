@@ -77,6 +77,9 @@ class HttpSettings:
 class Settings:
     """All that one service is told; ``secrets`` are the values to keep out of its log.
 
+    ``patience_seconds``: how long the lease lasts unheard, a signed order counts and reads may lag;
+    None means the values that are right for a real venue.
+
     ``role_passwords``: of each database role, from the files of CARRY_ROLE_PASSWORDS_DIR; for
     ``carry db migrate`` alone.
     """
@@ -95,6 +98,7 @@ class Settings:
     dashboard_dir: Path
     log_level: str
     crash_at: str
+    patience_seconds: float | None
     role_passwords: Mapping[str, str] = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
 
@@ -107,6 +111,7 @@ def load_settings(service: str, environ: Mapping[str, str] | None = None) -> Set
     """
     given = os.environ if environ is None else environ
     keys = read_keys(given, Path(name) if (name := given.get(ENV_FILE_KEY, ".env")) else None)
+    _require_no_tests(keys)
     _require_venue(service, keys)
     _require_needed(service, keys)
     passwords = _role_passwords(keys) if service == "db" else {}
@@ -142,7 +147,8 @@ def load_settings(service: str, environ: Mapping[str, str] | None = None) -> Set
         state_dir=keys.state_dir,
         dashboard_dir=keys.dashboard_dir,
         log_level=keys.log_level,
-        crash_at=_crash_at(keys),
+        crash_at=keys.crash_at,
+        patience_seconds=keys.patience_seconds,
         role_passwords=passwords,
         secrets=_secrets(keys, passwords),
     )
@@ -242,8 +248,9 @@ def _secrets(keys: Keys, passwords: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(sorted((stated | in_urls | {unquote(value) for value in in_urls}) - {""}))
 
 
-def _crash_at(keys: Keys) -> str:
-    """Return where this process is to end itself: for the simulator only, never with real money."""
-    if keys.crash_at and keys.venue not in ("replay", "paper"):
-        raise Misconfigured("CARRY_CRASH_AT is for the simulator only; leave it out.")
-    return keys.crash_at
+def _require_no_tests(keys: Keys) -> None:
+    """Refuse what tests alone ask for where it could meet real money."""
+    asked = {"CARRY_CRASH_AT": keys.crash_at, "CARRY_PATIENCE_SECONDS": keys.patience_seconds}
+    for key, value in asked.items():
+        if value and keys.venue not in ("replay", "paper"):
+            raise Misconfigured(f"{key} is for the simulator only; leave it out.")

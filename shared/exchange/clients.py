@@ -6,7 +6,7 @@ from shared.domain.errors import Misconfigured
 from shared.exchange.bybit.endpoints import Endpoints
 from shared.exchange.bybit.feed import BybitFeed
 from shared.exchange.bybit.gateway import BybitGateway
-from shared.exchange.bybit.rest import Credentials
+from shared.exchange.bybit.rest import RECV_WINDOW_MS, Credentials
 from shared.runtime.clock import Clock
 
 Draw = Callable[[], float]
@@ -21,17 +21,32 @@ def gateway_of(
     clock: Clock,
     draw: Draw,
     on_ban: Callable[[], None] = lambda: None,
+    receive_window_ms: int = RECV_WINDOW_MS,
 ) -> BybitGateway:
     """Return the ``TradingGateway`` of ``client``, "bybit" or "ccxt"; raises Misconfigured."""
     if client == "bybit":
         return BybitGateway(
-            endpoints, credentials, venue=venue, clock=clock, draw=draw, on_ban=on_ban
+            endpoints,
+            credentials,
+            venue=venue,
+            clock=clock,
+            draw=draw,
+            on_ban=on_ban,
+            receive_window_ms=receive_window_ms,
         )
     try:
         from shared.exchange.ccxt.open import ccxt_gateway
     except ImportError as error:
         raise _missing() from error
-    return ccxt_gateway(endpoints, credentials, venue=venue, clock=clock, draw=draw, on_ban=on_ban)
+    return ccxt_gateway(
+        endpoints,
+        credentials,
+        venue=venue,
+        clock=clock,
+        draw=draw,
+        on_ban=on_ban,
+        receive_window_ms=receive_window_ms,
+    )
 
 
 def feed_of(client: str, endpoints: Endpoints, *, clock: Clock, draw: Draw) -> BybitFeed:

@@ -4,6 +4,7 @@ Source: RELIABILITY 2.2, crash points every order must survive.
 """
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
@@ -60,10 +61,14 @@ def on_reached(hook: Hook | None) -> None:
 def dies_at(text: str) -> Hook:
     """Return a hook that ends the process at once at ``cp5``, or ``cp5:2`` for the second time.
 
+    ``cp5:2:stop`` stops it there as SIGSTOP does, until it is told to go on.
+
     Raises: Misconfigured for what is no crash point.
     """
-    name, _, times = text.partition(":")
+    name, times, how = (*text.split(":"), "", "")[:3]
     try:
+        if how not in ("", "stop"):
+            raise ValueError(how)
         wanted, number = CrashPoint(name), int(times or 1)
     except ValueError:
         raise Misconfigured(
@@ -74,6 +79,9 @@ def dies_at(text: str) -> Hook:
     def die(point: CrashPoint) -> None:
         counts[point] += 1
         if point is wanted and counts[point] == number:
-            os._exit(EXIT_CODE)
+            if how:
+                os.kill(os.getpid(), signal.SIGSTOP)
+            else:
+                os._exit(EXIT_CODE)
 
     return die

@@ -558,6 +558,7 @@ WRITERS: Final = {
         "execution.position",
         "execution.lease",
         "execution.kill",
+        "execution.command",
         "ledger.*",
     ),
     "carry_backtest": ("research.*",),

@@ -15,6 +15,7 @@ from shared.domain.policy import CarryPolicy
 from shared.domain.portfolio import Portfolio
 from shared.domain.strategy import decide
 from tests.bench.frames import frames
+from tests.bench.kill import kill
 from tests.bench.load import load
 from tests.support.markets import market, snapshot
 
@@ -87,7 +88,7 @@ def decisions() -> tuple[str, float, float, str]:
 
 
 def main() -> None:
-    """Print the table, then what a minute of the simulator's firehose showed."""
+    """Print the table, how fast a kill works, and what a minute of the firehose showed."""
     table = Table(box=None)
     for title in ("what", "ours, ms", "yardstick, ms", "ratio", "yardstick"):
         table.add_column(title, justify="left" if title in ("what", "yardstick") else "right")
@@ -96,6 +97,8 @@ def main() -> None:
         table.add_row(what, f"{ours * 1e3:.1f}", f"{yardstick * 1e3:.1f}", f"{ratio:.3f}", name)
     console = Console()
     console.print(table)
+    for sentence in kill().sentences():
+        console.print(sentence, soft_wrap=True)
     console.print(load().sentence(), soft_wrap=True)
 
 

@@ -6,7 +6,13 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from shared.domain.errors import ExchangeUnavailable, OrderRejected, OutcomeUnknown, RateLimited
+from shared.domain.errors import (
+    ExchangeUnavailable,
+    Malformed,
+    OrderRejected,
+    OutcomeUnknown,
+    RateLimited,
+)
 from shared.domain.instrument import Category
 from shared.domain.order import Fill, OrderTicket, Side
 from shared.exchange.ports import (
@@ -148,6 +154,8 @@ class FakeGateway:
         self._reach()
         self.tops.append((category, symbol))
         bids, asks = self.exchange.book(category.value, symbol)
+        if not bids or not asks:
+            raise Malformed(f"the book of {symbol} has an empty side")
         return FeedQuote(category, symbol, *bids[0], *asks[0], instant(self.exchange.now_ms))
 
     async def private_events(self) -> AsyncIterator[PrivateEvent]:

@@ -32,7 +32,7 @@ from shared.exchange.bybit.parse import (
     stamp,
 )
 from shared.exchange.bybit.pybit_socket import pybit_connector
-from shared.exchange.bybit.rest import Credentials, Rest, RestClient
+from shared.exchange.bybit.rest import RECV_WINDOW_MS, Credentials, Rest, RestClient
 from shared.exchange.bybit.stream import Connect, SupervisedStream
 from shared.exchange.ports import (
     ExecutionReport,
@@ -69,6 +69,7 @@ class BybitGateway:
         clock: Clock,
         draw: Callable[[], float],
         on_ban: Callable[[], None] = lambda: None,
+        receive_window_ms: int = RECV_WINDOW_MS,
         rest: Rest | None = None,
         connect: Connect | None = None,
     ) -> None:
@@ -77,7 +78,10 @@ class BybitGateway:
         self._clock = clock
         self._draw = draw
         self._rest = BudgetedRest(
-            rest or RestClient(endpoints.rest, credentials, clock=clock),
+            rest
+            or RestClient(
+                endpoints.rest, credentials, clock=clock, receive_window_ms=receive_window_ms
+            ),
             Budget(clock, on_ban),
             clock,
         )

@@ -90,12 +90,14 @@ class Rest(Protocol):
 class Session(HTTP):  # type: ignore[misc]
     """One thread's pybit session, signing with a timestamp of ours where one is given."""
 
-    def __init__(self, rest_url: str, credentials: Credentials | None) -> None:
+    def __init__(
+        self, rest_url: str, credentials: Credentials | None, receive_window_ms: int
+    ) -> None:
         super().__init__(
             rsa_authentication=credentials is not None and credentials.signs_with_rsa,
             api_key=credentials.api_key if credentials else None,
             api_secret=credentials.api_secret if credentials else None,
-            recv_window=RECV_WINDOW_MS,
+            recv_window=receive_window_ms,
             timeout=TIMEOUT_SECONDS,
             max_retries=1,
             retry_codes=set(NEVER),
@@ -123,10 +125,18 @@ class Session(HTTP):  # type: ignore[misc]
 class RestClient:
     """Calls pybit methods by name and returns their ``result``; errors are ours."""
 
-    def __init__(self, rest_url: str, credentials: Credentials | None, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        rest_url: str,
+        credentials: Credentials | None,
+        *,
+        clock: Clock,
+        receive_window_ms: int = RECV_WINDOW_MS,
+    ) -> None:
         self._rest_url = rest_url
         self._credentials = credentials
         self._clock = clock
+        self._receive_window_ms = receive_window_ms
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="bybit-rest")
         self._local = threading.local()
         self._sessions: list[Session] = []
@@ -187,7 +197,7 @@ class RestClient:
     def _session(self) -> Session:
         session: Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = _silent_session(self._rest_url, self._credentials)
+            session = _silent_session(self._rest_url, self._credentials, self._receive_window_ms)
             self._local.session = session
             self._sessions.append(session)
         return session
@@ -199,11 +209,13 @@ def refuse_stalled(signed_at: datetime | None, clock: Clock) -> None:
         raise RateLimited(f"not sent: it was signed at {signed_at.isoformat()}, too long ago")
 
 
-def _silent_session(rest_url: str, credentials: Credentials | None) -> Session:
+def _silent_session(
+    rest_url: str, credentials: Credentials | None, receive_window_ms: int
+) -> Session:
     """Return a session without the log handler that pybit adds when the root has none."""
     logger = logging.getLogger("pybit._http_manager")
     before = list(logger.handlers)
-    session = Session(rest_url, credentials)
+    session = Session(rest_url, credentials, receive_window_ms)
     for handler in [h for h in logger.handlers if h not in before]:
         logger.removeHandler(handler)
     return session

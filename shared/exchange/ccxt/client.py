@@ -78,7 +78,12 @@ class CcxtClient:
     """
 
     def __init__(
-        self, endpoints: Endpoints, credentials: Credentials | None, *, clock: Clock
+        self,
+        endpoints: Endpoints,
+        credentials: Credentials | None,
+        *,
+        clock: Clock,
+        receive_window_ms: int = RECV_WINDOW_MS,
     ) -> None:
         self._clock = clock
         self._exchange = _Bybit(
@@ -88,7 +93,7 @@ class CcxtClient:
                 "timeout": TIMEOUT_SECONDS * 1000,
                 "enableRateLimit": False,  # the budget is ours: it knows what goes first
                 "timeout_on_exit": 0,
-                "options": {"recvWindow": RECV_WINDOW_MS},
+                "options": {"recvWindow": receive_window_ms},
                 "streaming": {"keepAlive": PING_SECONDS * 1000},
             }
         )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from shared.exchange.bybit.endpoints import Endpoints
 from shared.exchange.bybit.feed import BybitFeed
 from shared.exchange.bybit.gateway import BybitGateway
-from shared.exchange.bybit.rest import Credentials
+from shared.exchange.bybit.rest import RECV_WINDOW_MS, Credentials
 from shared.exchange.ccxt.client import CcxtClient
 from shared.runtime.clock import Clock
 
@@ -18,9 +18,10 @@ def ccxt_gateway(
     clock: Clock,
     draw: Callable[[], float],
     on_ban: Callable[[], None] = lambda: None,
+    receive_window_ms: int = RECV_WINDOW_MS,
 ) -> BybitGateway:
     """Return a ``TradingGateway`` whose requests and private stream are ccxt's."""
-    client = CcxtClient(endpoints, credentials, clock=clock)
+    client = CcxtClient(endpoints, credentials, clock=clock, receive_window_ms=receive_window_ms)
     return BybitGateway(
         endpoints,
         credentials,

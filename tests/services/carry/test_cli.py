@@ -94,6 +94,40 @@ def test_help_names_every_command() -> None:
     said = carry("--help").stdout
     for command in (
         "demo", "simulator", "collector", "strategy", "executor", "api", "backtest", "data", "db",
-        "replay", "doctor",
+        "replay", "kill", "lift", "doctor",
     ):  # fmt: skip
         assert f" {command} " in said
+
+
+async def test_k2_the_switch_is_pressed_and_lifted_with_nothing_but_the_database(
+    database: Database,
+) -> None:
+    reached = {"CARRY_DATABASE_URL": database.dsn_for("carry_commander")}
+    pressed = await asyncio.to_thread(lambda: carry("kill", "3", "--reason", "drill", **reached))
+    assert (pressed.returncode, pressed.stdout) == (0, "kill 1 of level 3 stands: drill\n")
+    early = await asyncio.to_thread(lambda: carry("lift", "1", "--reason", "over", **reached))
+    assert early.returncode == 1
+    assert early.stdout.startswith("carry lift: no executor has said of late")
+    async with connected(database.owner_dsn) as connection:
+        await connection.execute(
+            "INSERT INTO ops.heartbeat VALUES ('executor', true, '', NULL, now())"
+        )
+        lifted = await asyncio.to_thread(lambda: carry("lift", "1", "--reason", "over", **reached))
+        assert (lifted.returncode, lifted.stdout) == (0, "kill 1 is lifted: over\n")
+        row = await connection.fetchrow("SELECT pressed_by = lifted_by AS same FROM execution.kill")
+    assert row["same"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["0", "--reason", "x"], ["2", "--reason", "x", "--pair", "BTCUSDT"]]
+)
+def test_a_pair_is_named_with_level_0_and_no_other(arguments: list[str]) -> None:
+    done = carry("kill", *arguments)
+    assert done.returncode == 2
+    assert "Level 0 pauses one pair and needs --pair" in done.stderr
+
+
+def test_a_kill_without_a_database_says_what_to_set(tmp_path: Path) -> None:
+    done = carry("kill", "1", "--reason", "x", "--state", str(tmp_path))
+    assert done.returncode == 2
+    assert "set CARRY_DATABASE_URL" in done.stderr

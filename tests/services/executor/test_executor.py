@@ -96,6 +96,8 @@ async def test_events_tell_the_plan_its_fills_and_its_end(pool: WritePool) -> No
             "SELECT convert_from(body, 'UTF8')::jsonb ->> 'type' AS tag FROM ops.outbox "
             "WHERE stream = 'execution.events' ORDER BY sequence"
         )
+        said = await rig.rows("SELECT body ->> 'status' AS status FROM execution.venue_event")
+        assert sorted(str(row["status"]) for row in said) == ["Filled", "Filled", "None", "None"]
         assert [r["tag"] for r in rows] == [
             "plan_started.v1",
             "fill_booked.v1",

@@ -223,3 +223,21 @@ async def until_put(pool: WritePool, number: int) -> None:
         except UNAVAILABLE:
             continue
         return
+
+
+async def test_s1_a_flush_is_noticed_while_the_bell_never_rests(
+    pool: WritePool, redis: Redis
+) -> None:
+    publisher = relay(pool, redis)
+
+    async def ring() -> None:
+        while True:
+            publisher.notify()
+            await asyncio.sleep(0.05)
+
+    await put(pool, 1, 2, 3)
+    async with running(publisher.run()), running(ring()):
+        await until(lambda: _length(redis), 3)
+        await redis.flushall()
+        await until(lambda: _length(redis), 3)
+    assert await _length(redis) == 3

@@ -251,3 +251,18 @@ def test_limits_in_the_environment_stand_above_the_policy_file(tmp_path: Path) -
     settings = load(CARRY_POLICY_FILE=str(path), CARRY_MAX_GROSS_NOTIONAL="20000")
     assert settings.policy.limits.pair_notional == Decimal(9_000)
     assert settings.policy.limits.gross_notional == Decimal(20_000)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("CARRY_CRASH_AT", "cp5"), ("CARRY_PATIENCE_SECONDS", "1")]
+)
+def test_what_tests_alone_ask_for_is_refused_where_real_money_is(key: str, value: str) -> None:
+    load("executor", EXECUTOR, **{key: value})
+    said = refusal("executor", EXECUTOR, **{key: value, "CARRY_VENUE": "live"})
+    assert said == f"{key} is for the simulator only; leave it out."
+
+
+def test_patience_shortens_lease_receive_window_and_lag_together() -> None:
+    assert load("executor", EXECUTOR).patience_seconds is None
+    assert load("executor", EXECUTOR, CARRY_PATIENCE_SECONDS="1").patience_seconds == 1
+    assert "CARRY_PATIENCE_SECONDS" in refusal("executor", EXECUTOR, CARRY_PATIENCE_SECONDS="0.1")

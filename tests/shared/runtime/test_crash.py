@@ -39,7 +39,7 @@ def test_the_papers_twenty_one_points_are_there() -> None:
     assert [point.value for point in CrashPoint] == [f"cp{n}" for n in range(21)]
 
 
-@pytest.mark.parametrize("text", ["cp99", "CP5", "cp5:x"])
+@pytest.mark.parametrize("text", ["cp99", "CP5", "cp5:x", "cp5:1:wait"])
 def test_what_is_no_point_is_refused(text: str) -> None:
     with pytest.raises(Misconfigured, match=r"no crash point; write cp0 to cp20"):
         dies_at(text)
