@@ -15,6 +15,7 @@ from services.executor.gate import Gate
 from services.executor.guard import Guard
 from services.executor.journal import Doorbell, Journal
 from services.executor.kill import KillSwitch
+from services.executor.last_resort import LastResort
 from services.executor.lease import Lease
 from services.executor.market import Market
 from services.executor.metrics import ExecutorMetrics
@@ -111,12 +112,14 @@ def assemble(
     equity = EquityRecorder(
         bookkeeper, journal=journal, market=market, clock=clock, metrics=metrics
     )
+    last_resort = LastResort(gateway, market, clock)
     residuals = Residuals(
         executor,
         armed=reconciler.armed,
         journal=journal,
         clock=clock,
         policy=rules.execution,
+        last_resort=last_resort,
     )
     kill = KillSwitch(
         gateway,
@@ -142,6 +145,7 @@ def assemble(
         bookkeeper.run,
         reconciler.run,
         residuals.run,
+        lambda: last_resort.follow(executor.desks.values()),
         equity.run,
         commands.run,
         dues.run,

@@ -67,7 +67,7 @@ async def run(settings: Settings) -> None:
     async with (
         open_pool(settings.database.dsn, application=SERVICE, max_size=POOL_MAX) as pool,
         open_redis(settings.redis.url) as redis,
-        open_gateway(settings, clock) as gateway,
+        open_gateway(settings, clock, metrics) as gateway,
     ):
         probe = Probe(pool, redis, clock)
         async with HealthServer(
@@ -113,7 +113,9 @@ async def run(settings: Settings) -> None:
 
 
 @contextlib.asynccontextmanager
-async def open_gateway(settings: Settings, clock: Clock) -> AsyncIterator[BybitGateway]:
+async def open_gateway(
+    settings: Settings, clock: Clock, metrics: ExecutorMetrics
+) -> AsyncIterator[BybitGateway]:
     """Open the trading side of the venue for the time of a block; raises Misconfigured."""
     exchange = settings.exchange
     gateway = gateway_of(
@@ -123,6 +125,7 @@ async def open_gateway(settings: Settings, clock: Clock) -> AsyncIterator[BybitG
         venue=settings.venue,
         clock=clock,
         draw=random.random,
+        on_ban=metrics.alarms.labels(alarm="venue_bans_us").inc,
         receive_window_ms=int(pace_of(settings).receive_window_seconds * 1000),
     )
     try:

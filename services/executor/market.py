@@ -12,6 +12,7 @@ from shared.domain.books import Prices
 from shared.domain.funding import FundingSettlement
 from shared.domain.instrument import Category, Pair
 from shared.domain.market import PairMarket, Quote
+from shared.domain.money import ZERO
 from shared.domain.view import MarketView, PerpPrices
 from shared.runtime.clock import Clock
 
@@ -78,9 +79,15 @@ class Market:
                 self.venue_at = message.venue_at
             if before is not None and self._next_funding(message) != before:
                 self.settlement_passed.set()
-        self.version += 1
-        self._moved.set()
-        self._moved = asyncio.Event()
+        self._wake()
+
+    def asked(self, category: Category, symbol: str, quote: Quote) -> None:
+        """Take in the top of a book that was asked for, not heard: a price to leave by.
+
+        The pair stays as silent as it was, so that nothing opens on it; what its ticker said stays.
+        """
+        self._view.quoted(category, symbol, quote)
+        self._wake()
 
     def settled(self, settlements: Iterable[FundingSettlement]) -> None:
         """Take settled rates in."""
@@ -131,7 +138,7 @@ class Market:
         if len(stamps) < len(books) or len(known) < len(books) or self.venue_at is None:
             return None, None
         silent = Decimal(str(round(self._clock.monotonic() - min(known), 6)))
-        return seconds(self.venue_at - min(stamps)), silent
+        return max(ZERO, seconds(self.venue_at - min(stamps))), silent
 
     def is_silent(self, seconds: float) -> bool:
         """Return whether no book has spoken for ``seconds`` of wall time."""
@@ -166,6 +173,11 @@ class Market:
                 break
             await self.moved(left)
         return self.of(pair)
+
+    def _wake(self) -> None:
+        self.version += 1
+        self._moved.set()
+        self._moved = asyncio.Event()
 
     def _next_funding(self, message: QuoteUpdated) -> datetime | None:
         market = self._view.markets.get(message.symbol)

@@ -21,6 +21,7 @@ ALARMS: Final = (
     "pair_broken",
     "position_differs",
     "venue_reduced_position",
+    "venue_bans_us",
     "venue_refuses_key",
     "order_in_doubt",
     "order_quarantined",

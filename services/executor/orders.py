@@ -21,6 +21,7 @@ from shared.domain.errors import (
     RateLimited,
     Transient,
 )
+from shared.domain.execution import Purpose
 from shared.domain.order import OrderTicket, Side
 from shared.exchange.ports import TradingGateway
 from shared.runtime.clock import Clock
@@ -96,6 +97,7 @@ class Orders:
             attempt.limit_price,
             attempt.reduce_only,
             order.rests,
+            is_first=attempt.purpose == Purpose.FIRST.value,
         )
         refusal = "not taken"
         for number in range(SENDS_MAX):

@@ -9,6 +9,7 @@ import structlog
 from services.executor.desk import Desk
 from services.executor.executor import Executor
 from services.executor.journal import Journal
+from services.executor.last_resort import LastResort
 from shared.domain.money import ZERO, plain
 from shared.domain.policy import ExecutionPolicy
 from shared.runtime.clock import Clock
@@ -34,12 +35,14 @@ class Residuals:
         journal: Journal,
         clock: Clock,
         policy: ExecutionPolicy,
+        last_resort: LastResort,
     ) -> None:
         self._executor = executor
         self._armed = armed
         self._journal = journal
         self._clock = clock
         self._policy = policy
+        self._last_resort = last_resort
         self._warned: set[str] = set()
         self._tried: dict[str, tuple[Decimal, Decimal, float]] = {}
 
@@ -72,6 +75,7 @@ class Residuals:
         if (spot, perp) == owned and now < again_at:
             return
         self._tried[desk.pair.name] = (*owned, now + AGAIN_SECONDS)
+        await self._last_resort.look(desk)  # not at a price from before the feed was lost
         await self._executor.repair(desk)
 
     async def _tell(self, desk: Desk) -> None:

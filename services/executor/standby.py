@@ -1,13 +1,15 @@
 """The watchdog's process: the executor's own parts in safe mode, under the same lease."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from decimal import Decimal
 from typing import Final
 
 import structlog
 from redis.asyncio import Redis
 
 from services.executor.assembly import Loop, Parts, assemble
+from services.executor.kill import FLATTENS, is_tradable
 from services.executor.main import (
     BEAT_SECONDS,
     POOL_MAX,
@@ -21,16 +23,18 @@ from services.executor.main import (
     rules_of,
 )
 from services.executor.metrics import ExecutorMetrics
-from services.executor.watchdog import Watchdog
+from services.executor.watchdog import Watchdog, must_flatten
 from shared.bus.outbox import Relay
 from shared.bus.reach import unreachable
 from shared.bus.redis import open_redis
 from shared.bus.streams import EXECUTION_EVENTS
 from shared.config.settings import Settings
+from shared.domain.errors import Malformed, Transient
 from shared.exchange.ports import TradingGateway
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.service import run_until_stopped
 from shared.store.heartbeat import beat
+from shared.store.kill import press_kill_once, read_standing_kills
 from shared.store.pool import UNAVAILABLE as STORE_UNAVAILABLE
 from shared.store.pool import WritePool, open_pool
 from shared.telemetry.health import HealthServer
@@ -54,7 +58,7 @@ async def run(settings: Settings) -> None:
     async with (
         open_pool(settings.database.dsn, application=SERVICE, max_size=POOL_MAX) as pool,
         open_redis(settings.redis.url) as redis,
-        open_gateway(settings, clock) as gateway,
+        open_gateway(settings, clock, metrics) as gateway,
     ):
         standby = Standby(settings, pool, redis, gateway, clock, metrics)
 
@@ -108,6 +112,7 @@ class Standby:
         """Take the lease if it is free, remove what stands alone, and give the lease back."""
         relay = Relay(self._pool, self._redis, self._epoch, (EXECUTION_EVENTS,), self._clock)
         market = await market_of(self._pool, self._settings, self._clock)
+        rules = rules_of(self._settings)
         parts = assemble(
             self._gateway,
             pool=self._pool,
@@ -115,7 +120,7 @@ class Standby:
             market=market,
             clock=self._clock,
             metrics=self._metrics,
-            rules=rules_of(self._settings),
+            rules=rules,
             pace=pace_of(self._settings),
             epoch=self._epoch,
             owner=owner_of(SERVICE),
@@ -134,15 +139,55 @@ class Standby:
         )
         self._doing = "acting for the executor"
         try:
-            await run_until_quiet(parts, loops, self._clock)
+            margin = MarginLine(self._gateway, self._pool, rules.execution.margin_line)
+            await run_until_quiet(parts, loops, self._clock, margin.is_passed)
         finally:
             self._doing = "watching"
             released = await parts.lease.release()
             log.info("watchdog_stepped_back", lease_released=released)
 
 
-async def run_until_quiet(parts: Parts, loops: Sequence[Loop], clock: Clock) -> None:
-    """Run ``loops`` until nothing stands alone and no plan is open; the first failure ends it."""
+class MarginLine:
+    """Presses the kill switch at level 3 once the account nears its liquidation.
+
+    So the pairs are closed by the same hands as ever, and stay closed until a person has looked.
+    """
+
+    def __init__(self, gateway: TradingGateway, pool: WritePool, line: Decimal) -> None:
+        self._gateway = gateway
+        self._pool = pool
+        self._line = line
+
+    async def is_passed(self) -> bool:
+        """Return whether hedged pairs are to be closed: a kill stands or is pressed now."""
+        rate = await self._maintenance_rate()
+        async with self._pool.acquire() as connection:
+            kills = await read_standing_kills(connection)
+            level = max((kill.level for kill in kills), default=0)
+            is_due = must_flatten(level, rate, self._line)
+            if is_due and level < FLATTENS:
+                said = f"margin: maintenance rate {rate}, the line is {self._line}"
+                await press_kill_once(connection, FLATTENS, said, SERVICE)
+        return is_due
+
+    async def _maintenance_rate(self) -> Decimal | None:
+        try:
+            return (await self._gateway.read_margin()).maintenance
+        except (Transient, Malformed) as error:
+            log.warning("margin_not_read", detail=str(error))
+            return None
+
+
+async def run_until_quiet(
+    parts: Parts,
+    loops: Sequence[Loop],
+    clock: Clock,
+    flattens: Callable[[], Awaitable[bool]],
+) -> None:
+    """Run ``loops`` until nothing stands alone and no plan is open; the first failure ends it.
+
+    While ``flattens`` nothing tradable may be held either.
+    """
 
     async def look() -> None:
         await parts.reconciler.armed.wait()
@@ -150,6 +195,8 @@ async def run_until_quiet(parts: Parts, loops: Sequence[Loop], clock: Clock) -> 
         while quiet_since is None or clock.monotonic() - quiet_since < QUIET_SECONDS:
             desks = parts.executor.desks.values()
             alone = any(parts.residuals.stands_alone(desk) for desk in desks)
+            if await flattens():
+                alone = alone or any(is_tradable(desk) for desk in desks)
             if alone or not parts.executor.is_idle:
                 quiet_since = None
             elif quiet_since is None:

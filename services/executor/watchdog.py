@@ -1,10 +1,12 @@
 """Looks after the executor: what rests is cancelled and what stands alone is removed without it."""
 
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Final
 
 import structlog
 
+from services.executor.kill import FLATTENS
 from services.executor.lease import LEASE_SECONDS, NAME
 from services.executor.reconcile import cancel_resting
 from shared.domain.errors import Malformed, OutcomeUnknown, Rejected, Transient
@@ -25,11 +27,22 @@ READ_SILENCE: Final = """
 log = structlog.get_logger()
 
 
+def must_flatten(kill_level: int, maintenance_rate: Decimal | None, margin_line: Decimal) -> bool:
+    """Return whether hedged pairs are to be closed too, and not only what stands alone (R:K5).
+
+    ``maintenance_rate``: the account's, 1 is liquidation; None where the account has none.
+    """
+    if kill_level >= FLATTENS:
+        return True
+    return maintenance_rate is not None and maintenance_rate >= margin_line
+
+
 class Watchdog:
     """Acts on the silence of the lease, by the database's clock (R:K5).
 
     After five seconds it cancels what we left resting; after fifteen ``take_over`` is to take the
-    lease, remove what stands alone, and give the lease back. Hedged pairs are left alone.
+    lease, remove what stands alone, and give the lease back. Hedged pairs are left alone unless
+    ``must_flatten``.
     """
 
     def __init__(

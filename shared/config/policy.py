@@ -68,6 +68,7 @@ BOUNDS: Final[Mapping[type, Mapping[str, tuple[Value, Value]]]] = {
         "clip_drift": _FRACTION,
         "clips_max": (1, 100),
         "spread_limit": _FRACTION,
+        "margin_line": (Decimal("0.1"), Decimal(1)),
     },
     RiskLimits: {
         "pair_notional": _USDT,

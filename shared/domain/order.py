@@ -40,7 +40,10 @@ class Leg(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OrderTicket:
-    """One limit order, ready to be sent: immediate-or-cancel, or post-only if it ``rests``."""
+    """One limit order, ready to be sent: immediate-or-cancel, or post-only if it ``rests``.
+
+    ``is_first`` when nothing of its plan stands yet that would wait for it.
+    """
 
     link_id: str
     category: Category
@@ -50,6 +53,13 @@ class OrderTicket:
     limit_price: Decimal
     reduce_only: bool
     rests: bool = False
+    is_first: bool = False
+
+    @property
+    def opens(self) -> bool:
+        """Whether it begins a new risk: neither hedges, nor takes back, nor closes."""
+        sells_spot = self.category is Category.SPOT and self.side is Side.SELL
+        return self.is_first and not (self.reduce_only or sells_spot)
 
 
 @dataclass(frozen=True, slots=True)

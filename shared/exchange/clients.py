@@ -20,6 +20,7 @@ def gateway_of(
     venue: str,
     clock: Clock,
     draw: Draw,
+    on_ban: Callable[[], None] = lambda: None,
     receive_window_ms: int = RECV_WINDOW_MS,
 ) -> BybitGateway:
     """Return the ``TradingGateway`` of ``client``, "bybit" or "ccxt"; raises Misconfigured."""
@@ -30,6 +31,7 @@ def gateway_of(
             venue=venue,
             clock=clock,
             draw=draw,
+            on_ban=on_ban,
             receive_window_ms=receive_window_ms,
         )
     try:
@@ -42,6 +44,7 @@ def gateway_of(
         venue=venue,
         clock=clock,
         draw=draw,
+        on_ban=on_ban,
         receive_window_ms=receive_window_ms,
     )
 

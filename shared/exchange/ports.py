@@ -59,6 +59,17 @@ class PositionReport:
 
 
 @dataclass(frozen=True, slots=True)
+class MarginRates:
+    """What share of the account's margin is bound, 1 being all of it; None where it says none.
+
+    At a maintenance rate of one the venue liquidates.
+    """
+
+    maintenance: Decimal | None
+    initial: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
 class KeyInfo:
     """What the API key may do, and whose it is."""
 
@@ -128,11 +139,20 @@ class TradingGateway(Protocol):
     async def read_wallet(self) -> Mapping[str, Decimal]:
         """Return the wallet balance of each coin; an absent coin is zero."""
 
+    async def read_margin(self) -> MarginRates:
+        """Return how much of the account's margin is bound."""
+
     async def read_positions(self) -> list[PositionReport]:
         """Return every open USDT perpetual position."""
 
     async def read_transaction_log(self, start: datetime) -> list[LogRow]:
         """Return the rows from ``start`` on in the order the venue booked them, all pages."""
+
+    async def fetch_top(self, category: Category, symbol: str) -> FeedQuote:
+        """Return the top of one book, asked for now: what is left when the public feed is lost.
+
+        Prices and sizes alone, none of a ticker's. Raises: Malformed when a side is empty.
+        """
 
     def private_events(self) -> AsyncIterator[PrivateEvent]:
         """Yield what the private stream says; a StreamReset comes first and on each reconnect."""

@@ -38,6 +38,7 @@ from shared.domain.instrument import Category, Pair
 from shared.domain.order import OrderTicket, Side
 from shared.domain.policy import ExecutionPolicy
 from shared.domain.risk import RiskLimits
+from shared.exchange.bybit.budget import Priority
 from shared.exchange.bybit.endpoints import trading_endpoints
 from shared.exchange.bybit.feed import BybitFeed
 from shared.exchange.bybit.gateway import BybitGateway
@@ -87,7 +88,7 @@ class TimedGateway(BybitGateway):
             "category": "spot", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit",
             "timeInForce": "GTC", "qty": "0.001", "price": "30000", "orderLinkId": name,
         }  # fmt: skip
-        await self._rest.write("place_order", query)
+        await self._rest.write("place_order", query, priority=Priority.OPEN)
 
 
 @dataclass

@@ -13,12 +13,12 @@ from shared.domain.errors import InsufficientMargin, OrderRejected, OutcomeUnkno
 from shared.domain.instrument import Category
 from shared.domain.order import OrderTicket, Side
 from shared.exchange.bybit.endpoints import trading_endpoints
-from shared.exchange.bybit.errors import Disarmed
+from shared.exchange.bybit.errors import Disarmed, Throttled
 from shared.exchange.bybit.gateway import BybitGateway
 from shared.exchange.bybit.rest import Credentials
 from shared.exchange.clients import gateway_of
-from shared.runtime.clock import SystemClock
 from tests.services.simulator.builders import KEY, SECRET, serving, settings
+from tests.support.clock import ManualClock
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "bybit-v5.md"
 
@@ -54,6 +54,7 @@ UNHEARD_OF = (1, 987654)
 
 EXPECTED: dict[int, type[Exception]] = {
     **dict.fromkeys(THIS_SEND, RateLimited),
+    10006: Throttled,  # the same remedy, and the venue says from when on
     **dict.fromkeys(DISARM, Disarmed),
     **dict.fromkeys(MARGIN, InsufficientMargin),
     **dict.fromkeys(REFUSED, OrderRejected),
@@ -91,7 +92,7 @@ async def answers(client: str, folder: Path) -> Answers:
             trading_endpoints("replay", f"http://{where}", f"ws://{where}"),
             Credentials(KEY, SECRET),
             venue="replay",
-            clock=SystemClock(),
+            clock=ManualClock(auto=True),  # three hundred orders do not wait for their turns
             draw=lambda: 0.0,
         )
         try:

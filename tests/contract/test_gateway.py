@@ -9,12 +9,19 @@ from itertools import count
 
 import pytest
 
-from shared.domain.errors import InsufficientMargin, OrderRejected, OutcomeUnknown, RateLimited
+from shared.domain.errors import (
+    InsufficientMargin,
+    OrderRejected,
+    OutcomeUnknown,
+    RateLimited,
+    Rejected,
+)
 from shared.domain.instrument import Category
 from shared.domain.order import OrderTicket, Side
 from shared.exchange.ports import (
     ExecutionReport,
     LogRow,
+    MarginRates,
     OrderReport,
     PrivateEvent,
     StreamReset,
@@ -188,6 +195,43 @@ async def test_an_order_signed_in_the_future_is_not_taken(gateway: TradingGatewa
 async def test_cancelling_what_is_not_there_is_done(gateway: TradingGateway) -> None:
     for category in Category:
         await gateway.cancel_order(category, "BTCUSDT", "r1-never-sent")
+
+
+async def test_the_margin_that_a_short_binds_is_told(open_gateway: OpenGateway) -> None:
+    with simulator() as venue:
+        gateway = open_gateway(venue)
+        before = await gateway.read_margin()
+        await sent(gateway, ticket(LINEAR, Side.SELL, "0.5"))
+        after = await gateway.read_margin()
+        await gateway.close()
+    assert before == MarginRates(Decimal(0), Decimal(0))
+    assert after.maintenance is not None
+    assert after.initial is not None
+    assert 0 < after.maintenance < after.initial < 1
+
+
+@pytest.mark.parametrize("category", list(Category))
+async def test_the_top_that_is_asked_for_is_where_an_order_fills(
+    open_gateway: OpenGateway, category: Category
+) -> None:
+    with simulator() as venue:
+        gateway = open_gateway(venue)
+        top = await gateway.fetch_top(category, "BTCUSDT")
+        order = ticket(category, Side.BUY, "0.002")
+        await sent(gateway, order)
+        [execution] = await gateway.read_executions(category, link_id=order.link_id)
+        await gateway.close()
+    assert (top.category, top.symbol, top.venue_at) == (category, "BTCUSDT", START)
+    assert top.bid < top.ask == execution.fill.price
+    assert top.ask_size >= Decimal("0.002")
+    assert (top.mark, top.next_funding_at) == (None, None)
+
+
+async def test_the_top_of_a_product_that_does_not_exist_is_a_wrong_question(
+    gateway: TradingGateway,
+) -> None:
+    with pytest.raises(Rejected):
+        await gateway.fetch_top(LINEAR, "NOUSDT")
 
 
 async def test_the_log_explains_every_balance(gateway: TradingGateway) -> None:

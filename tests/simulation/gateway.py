@@ -17,8 +17,10 @@ from shared.exchange.bybit.errors import CANCEL_DONE_CODES, refused_read, refuse
 from shared.exchange.bybit.rest import refuse_stalled
 from shared.exchange.ports import (
     ExecutionReport,
+    FeedQuote,
     KeyInfo,
     LogRow,
+    MarginRates,
     OrderReport,
     PositionReport,
     PrivateEvent,
@@ -159,6 +161,27 @@ class SimGateway:
             return {row.currency: row.cash_balance for row in rows}
 
         return await self._read("wallet", answer)
+
+    async def read_margin(self) -> MarginRates:
+        """As the port says."""
+
+        def answer() -> MarginRates:
+            margin = self._venue.exchange.margin()
+            return MarginRates(margin.maintenance / margin.balance, margin.initial / margin.balance)
+
+        return await self._read("margin", answer)
+
+    async def fetch_top(self, category: Category, symbol: str) -> FeedQuote:
+        """As the port says."""
+
+        def answer() -> FeedQuote:
+            exchange = self._venue.exchange
+            bids, asks = exchange.book(category.value, symbol)
+            if not bids or not asks:
+                raise Malformed(f"the book of {symbol} has an empty side")
+            return FeedQuote(category, symbol, *bids[0], *asks[0], instant(exchange.now_ms))
+
+        return await self._read("top", answer)
 
     async def read_positions(self) -> list[PositionReport]:
         """As the port says."""

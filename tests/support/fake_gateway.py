@@ -6,13 +6,21 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from shared.domain.errors import ExchangeUnavailable, OrderRejected, OutcomeUnknown, RateLimited
+from shared.domain.errors import (
+    ExchangeUnavailable,
+    Malformed,
+    OrderRejected,
+    OutcomeUnknown,
+    RateLimited,
+)
 from shared.domain.instrument import Category
 from shared.domain.order import Fill, OrderTicket, Side
 from shared.exchange.ports import (
     ExecutionReport,
+    FeedQuote,
     KeyInfo,
     LogRow,
+    MarginRates,
     OrderReport,
     PositionReport,
     PrivateEvent,
@@ -37,6 +45,8 @@ class FakeGateway:
         self.after: deque[Fault | None] = deque()
         self.copies = 1
         self.is_reachable = True
+        self.margin = MarginRates(Decimal("0.01"), Decimal("0.1"))
+        self.tops: list[tuple[Category, str]] = []
         self.placed: list[OrderTicket] = []
         self._placing = asyncio.Event()
         self._streams: list[asyncio.Queue[PrivateEvent]] = []
@@ -118,6 +128,10 @@ class FakeGateway:
         self._reach()
         return dict(self.exchange.wallet)
 
+    async def read_margin(self) -> MarginRates:
+        self._reach()
+        return self.margin
+
     async def read_positions(self) -> list[PositionReport]:
         self._reach()
         return [
@@ -135,6 +149,14 @@ class FakeGateway:
     async def read_transaction_log(self, start: datetime) -> list[LogRow]:
         self._reach()
         return [log_row(e) for e in self.exchange.log if instant(e.time_ms) >= start]
+
+    async def fetch_top(self, category: Category, symbol: str) -> FeedQuote:
+        self._reach()
+        self.tops.append((category, symbol))
+        bids, asks = self.exchange.book(category.value, symbol)
+        if not bids or not asks:
+            raise Malformed(f"the book of {symbol} has an empty side")
+        return FeedQuote(category, symbol, *bids[0], *asks[0], instant(self.exchange.now_ms))
 
     async def private_events(self) -> AsyncIterator[PrivateEvent]:
         stream: asyncio.Queue[PrivateEvent] = asyncio.Queue()

@@ -214,7 +214,7 @@ class Demo:
         span = self._options.seconds or 60.0
         await asyncio.sleep(span * random.Random(self._options.seed).uniform(0.05, 0.7))  # noqa: S311
         console.print(f"carry demo: kill -9 {name}", markup=False)
-        if name in self._servers.pids:
+        if name is not None and name in self._servers.pids:
             os.kill(self._servers.pids[name], signal.SIGKILL)
         elif name is not None:
             self._children[name].kill()

@@ -5,6 +5,9 @@ make us send twice. So does "duplicate client id" (110072, 170141): an earlier s
 what became of it is read.
 """
 
+import contextlib
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 from pybit.exceptions import FailedRequestError, InvalidRequestError
@@ -20,6 +23,7 @@ from shared.domain.errors import (
     RateLimited,
     Rejected,
 )
+from shared.exchange.bybit.parse import instant
 
 NOT_TAKEN_CODES: Final = frozenset({-1, 10002, 10006, 170005, 170222})
 """Refused for this send alone: clock, window or rate."""
@@ -58,6 +62,8 @@ CANCEL_DONE_CODES: Final = frozenset(
 BAD_READ_CODES: Final = frozenset({10001, 10017, 181010})
 """A read that asks wrongly; asking again gives the same."""
 
+TOO_MANY: Final = 10006
+RESETS_AT: Final = "x-bapi-limit-reset-timestamp"
 HTTP_BANNED: Final = 403
 NO_JSON: Final = 409
 
@@ -70,6 +76,18 @@ class Disarmed(Misconfigured):
         self.code = code
 
 
+class Throttled(RateLimited):
+    """Too many calls of one kind: not taken, and none of it before ``resets_at`` (venue clock)."""
+
+    def __init__(self, message: str, resets_at: datetime | None) -> None:
+        super().__init__(message)
+        self.resets_at = resets_at
+
+
+class Banned(RateLimited):
+    """The venue answers this address nothing at all: send nothing for ten minutes."""
+
+
 def write_failure(error: Exception) -> CarryError:
     """Return the failure whose remedy fits a failed order write, judged for this send alone.
 
@@ -79,17 +97,17 @@ def write_failure(error: Exception) -> CarryError:
         case CarryError():
             return error
         case InvalidRequestError(status_code=code):
-            return refused_write(code, error.message)
+            return refused_write(code, error.message, error.resp_headers)
         case FailedRequestError(status_code=code) if code == HTTP_BANNED:
-            return RateLimited(_text(error))
+            return Banned(_text(error))
         case _:  # time-outs, resets, server errors
             return OutcomeUnknown(_text(error))
 
 
-def refused_write(code: int, message: str) -> CarryError:
+def refused_write(code: int, message: str, headers: Mapping[str, str] | None = None) -> CarryError:
     """Return what the venue's ``code`` means for a write; unlisted ones leave it in doubt."""
     if code in NOT_TAKEN_CODES:
-        return RateLimited(f"{code}: {message}")
+        return _not_taken(code, message, headers)
     if code in DISARM_CODES:
         return Disarmed(code, message)
     if code in MARGIN_CODES:
@@ -105,24 +123,34 @@ def read_failure(error: Exception) -> CarryError:
         case CarryError():
             return error
         case InvalidRequestError(status_code=code):
-            return refused_read(code, error.message)
+            return refused_read(code, error.message, error.resp_headers)
         case FailedRequestError(status_code=code) if code == HTTP_BANNED:
-            return RateLimited(_text(error))
+            return Banned(_text(error))
         case FailedRequestError(status_code=code) if code == NO_JSON:
             return Malformed(_text(error))
         case _:
             return ExchangeUnavailable(_text(error))
 
 
-def refused_read(code: int, message: str) -> CarryError:
+def refused_read(code: int, message: str, headers: Mapping[str, str] | None = None) -> CarryError:
     """Return what the venue's ``code`` means for a read."""
     if code in NOT_TAKEN_CODES:
-        return RateLimited(f"{code}: {message}")
+        return _not_taken(code, message, headers)
     if code in DISARM_CODES:
         return Disarmed(code, message)
     if code in BAD_READ_CODES:
         return Rejected(f"{code}: {message}")
     return ExchangeUnavailable(f"{code}: {message}")
+
+
+def _not_taken(code: int, message: str, headers: Mapping[str, str] | None) -> RateLimited:
+    said = f"{code}: {message}"
+    if code != TOO_MANY:
+        return RateLimited(said)
+    raw = {name.lower(): value for name, value in (headers or {}).items()}.get(RESETS_AT, "")
+    with contextlib.suppress(Malformed):
+        return Throttled(said, instant(raw))
+    return Throttled(said, None)
 
 
 def venue_code(error: Exception) -> int | None:

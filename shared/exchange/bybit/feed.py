@@ -12,6 +12,8 @@ from shared.domain.errors import CarryError, Malformed
 from shared.domain.funding import FundingSettlement
 from shared.domain.instrument import Category, Instrument
 from shared.exchange.bybit.board import QuoteBoard
+from shared.exchange.bybit.budget import Budget
+from shared.exchange.bybit.budgeted import BudgetedRest
 from shared.exchange.bybit.endpoints import Endpoints
 from shared.exchange.bybit.frames import as_frame
 from shared.exchange.bybit.liveness import Liveness
@@ -53,7 +55,9 @@ class BybitFeed:
         self._clock = clock
         self._draw = draw
         self._connect = connect
-        self._rest = rest or RestClient(endpoints.rest, None, clock=clock)
+        self._rest = BudgetedRest(
+            rest or RestClient(endpoints.rest, None, clock=clock), Budget(clock), clock
+        )
         self._board = QuoteBoard()
         self._streams: list[SupervisedStream] = []
         self._listening: dict[Category, Liveness] = {}

@@ -11,6 +11,8 @@ from shared.domain.errors import Malformed, Misconfigured, OutcomeUnknown
 from shared.domain.instrument import Category
 from shared.domain.money import plain
 from shared.domain.order import OrderTicket
+from shared.exchange.bybit.budget import Budget, Priority
+from shared.exchange.bybit.budgeted import BudgetedRest
 from shared.exchange.bybit.endpoints import Endpoints
 from shared.exchange.bybit.errors import CANCEL_DONE_CODES
 from shared.exchange.bybit.parse import (
@@ -20,9 +22,11 @@ from shared.exchange.bybit.parse import (
     parse_execution,
     parse_key,
     parse_log_row,
+    parse_margin,
     parse_order,
     parse_position,
     parse_private,
+    parse_top,
     parse_wallet,
     rows,
     stamp,
@@ -32,8 +36,10 @@ from shared.exchange.bybit.rest import RECV_WINDOW_MS, Credentials, Rest, RestCl
 from shared.exchange.bybit.stream import Connect, SupervisedStream
 from shared.exchange.ports import (
     ExecutionReport,
+    FeedQuote,
     KeyInfo,
     LogRow,
+    MarginRates,
     OrderReport,
     PositionReport,
     PrivateEvent,
@@ -51,6 +57,7 @@ class BybitGateway:
     """Implements ``TradingGateway``. ``venue`` is CARRY_VENUE; live keys must be bound to an IP.
 
     ``rest`` and ``connect`` are the seams for another library than pybit; both are closed here.
+    ``on_ban`` hears that the venue answers this address no more.
     """
 
     def __init__(
@@ -61,6 +68,7 @@ class BybitGateway:
         venue: str,
         clock: Clock,
         draw: Callable[[], float],
+        on_ban: Callable[[], None] = lambda: None,
         receive_window_ms: int = RECV_WINDOW_MS,
         rest: Rest | None = None,
         connect: Connect | None = None,
@@ -69,8 +77,13 @@ class BybitGateway:
         self._venue = venue
         self._clock = clock
         self._draw = draw
-        self._rest = rest or RestClient(
-            endpoints.rest, credentials, clock=clock, receive_window_ms=receive_window_ms
+        self._rest = BudgetedRest(
+            rest
+            or RestClient(
+                endpoints.rest, credentials, clock=clock, receive_window_ms=receive_window_ms
+            ),
+            Budget(clock, on_ban),
+            clock,
         )
         self._connect = connect or pybit_connector(credentials)
         self._streams: list[SupervisedStream] = []
@@ -118,7 +131,10 @@ class BybitGateway:
             query["isLeverage"] = 0
         else:
             query |= {"positionIdx": 0, "reduceOnly": ticket.reduce_only}
-        sending = asyncio.ensure_future(self._rest.write("place_order", query, signed_at=signed_at))
+        priority = Priority.OPEN if ticket.opens else Priority.REDUCE
+        sending = asyncio.ensure_future(
+            self._rest.write("place_order", query, priority=priority, signed_at=signed_at)
+        )
         await asyncio.sleep(0)  # the request is another thread's now
         reached(CrashPoint.SENDING)
         result = await sending
@@ -130,7 +146,9 @@ class BybitGateway:
     async def cancel_order(self, category: Category, symbol: str, link_id: str) -> None:
         """Ask for a cancel; an order that is final already counts as done."""
         query = {"category": category.value, "symbol": symbol, "orderLinkId": link_id}
-        await self._rest.write("cancel_order", query, done_codes=CANCEL_DONE_CODES)
+        await self._rest.write(
+            "cancel_order", query, priority=Priority.REDUCE, done_codes=CANCEL_DONE_CODES
+        )
 
     async def read_order(self, category: Category, symbol: str, link_id: str) -> OrderReport | None:
         """Return the order from the open list or the history; None when neither knows it."""
@@ -144,11 +162,12 @@ class BybitGateway:
         return None
 
     async def read_open_orders(self) -> list[OrderReport]:
-        """Return every open order of both categories."""
+        """Return every open order of both categories; first in turn: it is asked to cancel them."""
+        first = Priority.REDUCE
         spot, linear = await asyncio.gather(
-            self._pages("get_open_orders", category="spot", openOnly=0, limit=50),
+            self._pages("get_open_orders", first, category="spot", openOnly=0, limit=50),
             self._pages(
-                "get_open_orders", category="linear", settleCoin="USDT", openOnly=0, limit=50
+                "get_open_orders", first, category="linear", settleCoin="USDT", openOnly=0, limit=50
             ),
         )
         reports = [
@@ -175,6 +194,10 @@ class BybitGateway:
         """Return the wallet balance of each coin; an absent coin is zero."""
         return parse_wallet(await self._rest.read("get_wallet_balance", accountType="UNIFIED"))
 
+    async def read_margin(self) -> MarginRates:
+        """Return the account's margin rates, fractions; None in isolated margin."""
+        return parse_margin(await self._rest.read("get_wallet_balance", accountType="UNIFIED"))
+
     async def read_positions(self) -> list[PositionReport]:
         """Return every open USDT perpetual position."""
         found = await self._pages("get_positions", category="linear", settleCoin="USDT", limit=200)
@@ -185,6 +208,13 @@ class BybitGateway:
         found = await self._windows("get_transaction_log", start, accountType="UNIFIED", limit=50)
         parsed = [parse_log_row(row) for row in found]
         return list({row.key: row for row in parsed}.values())
+
+    async def fetch_top(self, category: Category, symbol: str) -> FeedQuote:
+        """Return the top of one book; first in turn: it is asked to hedge and to take back."""
+        book = await self._rest.read(
+            "get_orderbook", Priority.REDUCE, category=category.value, symbol=symbol, limit=1
+        )
+        return parse_top(book, category)
 
     async def private_events(self) -> AsyncIterator[PrivateEvent]:
         """Yield what the private stream says; a StreamReset comes first and on each reconnect.
@@ -218,7 +248,9 @@ class BybitGateway:
             return
         for category in ("spot", "linear"):
             await self._rest.write(
-                "set_limit_price_action", {"category": category, "modifyEnable": False}
+                "set_limit_price_action",
+                {"category": category, "modifyEnable": False},
+                priority=Priority.READ,
             )
         if not _rejects(await self._rest.read("get_user_setting_config")):
             raise Misconfigured(
@@ -241,12 +273,14 @@ class BybitGateway:
         )
         return found[::-1]
 
-    async def _pages(self, method: str, /, **query: str | int) -> list[Row]:
+    async def _pages(
+        self, method: str, priority: Priority = Priority.READ, /, **query: str | int
+    ) -> list[Row]:
         """Return the rows of all pages as the venue lists them, newest first."""
         found: list[Row] = []
         cursors = {""}
         for _ in range(PAGES_MAX):
-            result = await self._rest.read(method, **query)
+            result = await self._rest.read(method, priority, **query)
             page = rows(result)
             found += page
             cursor = str(result.get("nextPageCursor") or "")

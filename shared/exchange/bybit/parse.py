@@ -16,8 +16,10 @@ from shared.domain.order import Fill, Side
 from shared.exchange.ports import (
     Bar,
     ExecutionReport,
+    FeedQuote,
     KeyInfo,
     LogRow,
+    MarginRates,
     OrderReport,
     PositionReport,
 )
@@ -212,6 +214,21 @@ def parse_wallet(result: Row) -> dict[str, Decimal]:
     return balances
 
 
+def parse_margin(result: Row) -> MarginRates:
+    """Return the account's margin rates, fractions; isolated margin has none."""
+    [account] = rows(result)[:1] or [{}]
+    return MarginRates(
+        optional_amount(account, "accountMMRate"), optional_amount(account, "accountIMRate")
+    )
+
+
+def parse_top(result: Row, category: Category) -> FeedQuote:
+    """Return the best level of either side of market/orderbook."""
+    (bid, bid_size), (ask, ask_size) = (_best(result, side) for side in ("b", "a"))
+    symbol, at = text(result, "s"), stamp(result, "ts")
+    return FeedQuote(category, symbol, bid, bid_size, ask, ask_size, at)
+
+
 def parse_key(row: Row) -> KeyInfo:
     """Return what the key may do; an expiry of 1970 means that none is set."""
     permissions = row.get("permissions")
@@ -308,6 +325,15 @@ def _linear(row: Row) -> Instrument:
 def _bar(row: Row) -> Bar:
     o, h, low, c, v = (amount(row, field) for field in BAR_FIELDS[1:])
     return stamp(row, "at"), o, h, low, c, v
+
+
+def _best(book: Row, side: str) -> tuple[Decimal, Decimal]:
+    """Return price and size of the first level."""
+    levels = book.get(side)
+    if not isinstance(levels, list) or not levels or not isinstance(levels[0], list):
+        raise Malformed(f"the book has no {side}")
+    level = dict(zip(("price", "size"), levels[0], strict=False))
+    return amount(level, "price"), amount(level, "size")
 
 
 def _names(row: Row, key: str) -> list[str]:

@@ -18,15 +18,15 @@ from Crypto.PublicKey import RSA
 from pybit.unified_trading import HTTP
 
 from shared.domain.errors import CarryError, Malformed, Misconfigured, OutcomeUnknown, RateLimited
+from shared.exchange.bybit.budget import IN_FLIGHT
 from shared.exchange.bybit.errors import read_failure, venue_code, write_failure
 from shared.exchange.bybit.parse import milliseconds
 from shared.runtime.clock import Clock
 
 RECV_WINDOW_MS: Final = 3_000
 TIMEOUT_SECONDS: Final = 5
-THREADS: Final = 8
-WRITE_THREADS: Final = 3
-"""Threads that reads never take, so that an order does not queue behind a slow page."""
+THREADS: Final = sum(IN_FLIGHT.values())
+"""One for every call that the budget lets pass: none queues behind another kind's slow answers."""
 STALLED_SEND: Final = timedelta(seconds=1)
 NEVER: Final = frozenset({0})
 """pybit replaces an empty set of codes to retry by its own; retCode 0 is never an error."""
@@ -140,15 +140,13 @@ class RestClient:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="bybit-rest")
         self._local = threading.local()
         self._sessions: list[Session] = []
-        self._reads = asyncio.Semaphore(THREADS - WRITE_THREADS)
 
     async def read(self, method: str, /, **query: str | int) -> Mapping[str, Any]:
         """Return the ``result`` of one read.
 
         Raises: ExchangeUnavailable, RateLimited, Malformed, Rejected (asked wrongly), Disarmed.
         """
-        async with self._reads:
-            answer = await self._run(lambda: self._call(method, query), read_failure)
+        answer = await self._run(lambda: self._call(method, query), read_failure)
         return result_of(answer, Malformed)
 
     async def write(

@@ -18,10 +18,16 @@ from shared.domain.errors import (
     ExchangeUnavailable,
     Malformed,
     OutcomeUnknown,
-    RateLimited,
 )
 from shared.exchange.bybit.endpoints import Endpoints
-from shared.exchange.bybit.errors import HTTP_BANNED, Disarmed, refused_read, refused_write
+from shared.exchange.bybit.errors import (
+    HTTP_BANNED,
+    TOO_MANY,
+    Banned,
+    Disarmed,
+    refused_read,
+    refused_write,
+)
 from shared.exchange.bybit.parse import milliseconds
 from shared.exchange.bybit.rest import (
     RECV_WINDOW_MS,
@@ -85,7 +91,7 @@ class CcxtClient:
                 "apiKey": credentials.api_key if credentials else "",
                 "secret": credentials.api_secret if credentials else "",
                 "timeout": TIMEOUT_SECONDS * 1000,
-                "enableRateLimit": False,  # it would hold an order back behind reads
+                "enableRateLimit": False,  # the budget is ours: it knows what goes first
                 "timeout_on_exit": 0,
                 "options": {"recvWindow": receive_window_ms},
                 "streaming": {"keepAlive": PING_SECONDS * 1000},
@@ -197,10 +203,15 @@ class _Bybit(ccxt.pro.bybit):  # type: ignore[misc]
             return ccxt.pro.bybit.rsa(request.decode(), secret.decode(), "sha256")
         return ccxt.pro.bybit.hmac(request, secret, *rest)
 
-    def handle_errors(self, status: int, *_: object) -> None:
-        """Say a ban; leave refusals to the caller: ccxt's classes lose the venue's code."""
+    def handle_errors(
+        self, status: int, _reason: str, _url: str, _method: str, headers: Any, _body: str,
+        answer: Any, *_: object,
+    ) -> None:  # fmt: skip
+        """Say what the budget must hear; leave the rest: ccxt's classes lose the venue's code."""
         if status == HTTP_BANNED:
-            raise RateLimited(f"HTTP {status}")
+            raise Banned(f"HTTP {status}")
+        if isinstance(answer, dict) and answer.get("retCode") == TOO_MANY:
+            raise refused_read(TOO_MANY, str(answer.get("retMsg", "")), headers)
 
     def handle_message(self, client: Any, message: Any) -> None:
         """Hand over data, keep acknowledgements apart; the rest is a sign of life."""

@@ -17,6 +17,7 @@ def ccxt_gateway(
     venue: str,
     clock: Clock,
     draw: Callable[[], float],
+    on_ban: Callable[[], None] = lambda: None,
     receive_window_ms: int = RECV_WINDOW_MS,
 ) -> BybitGateway:
     """Return a ``TradingGateway`` whose requests and private stream are ccxt's."""
@@ -27,6 +28,7 @@ def ccxt_gateway(
         venue=venue,
         clock=clock,
         draw=draw,
+        on_ban=on_ban,
         rest=client,
         connect=client.connect,
     )

@@ -1,5 +1,6 @@
 """What happens while the executor is silent: how long by the database's clock, and what is done."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -7,15 +8,17 @@ from decimal import Decimal
 
 import pytest
 
-from services.executor.standby import run_until_quiet
-from services.executor.watchdog import Watchdog
+from services.executor.standby import MarginLine, run_until_quiet
+from services.executor.watchdog import Watchdog, must_flatten
 from shared.domain.order import Leg, client_order_id
+from shared.exchange.ports import MarginRates
 from shared.runtime.clock import SystemClock
+from shared.store.kill import press_kill
 from shared.store.pool import WritePool
 from shared.venue.exchange import Exchange
 from shared.venue.records import OrderRequest
 from tests.support.clock import ManualClock
-from tests.support.executor import running, venue
+from tests.support.executor import Rig, running, venue
 from tests.support.fake_gateway import FakeGateway
 from tests.support.markets import INSTANT
 
@@ -107,7 +110,7 @@ async def left_alone(pool: WritePool) -> AsyncIterator[tuple[Exchange, FakeGatew
 async def test_one_leg_alone_is_removed_and_the_lease_given_back(pool: WritePool) -> None:
     async with left_alone(pool) as (exchange, gateway):
         async with running(pool, exchange, gateway, owner="watchdog", safe_mode=True) as rig:
-            await run_until_quiet(rig.parts, (), SystemClock())
+            await acts(rig)
             plans = await rig.rows("SELECT state, reason FROM execution.plan ORDER BY created_at")
             assert [tuple(p.values()) for p in plans] == [
                 ("broken", "watchdog"),
@@ -123,7 +126,33 @@ async def test_one_leg_alone_is_removed_and_the_lease_given_back(pool: WritePool
             assert plans[2]["state"] == "hedged"
 
 
-async def test_hedged_pairs_are_left_alone(pool: WritePool) -> None:
+async def acts(rig: Rig, line: str = "0.8") -> None:
+    """Let the watchdog do what there is to do."""
+    margin = MarginLine(rig.gateway, rig.pool, Decimal(line))
+    await asyncio.wait_for(run_until_quiet(rig.parts, (), SystemClock(), margin.is_passed), 30)
+
+
+@pytest.mark.parametrize(
+    ("level", "rate", "flattens"),
+    [
+        (0, "0.7999", False),
+        (0, "0.8", True),
+        (2, "0.5", False),
+        (3, "0.5", True),
+        (4, None, True),
+        (2, None, False),  # isolated margin says no rate
+    ],
+)
+def test_hedged_pairs_are_closed_at_level_3_or_at_the_margin_line(
+    level: int, rate: str | None, flattens: bool
+) -> None:
+    maintenance = None if rate is None else Decimal(rate)
+    assert must_flatten(level, maintenance, Decimal("0.8")) is flattens
+
+
+@asynccontextmanager
+async def left_hedged(pool: WritePool) -> AsyncIterator[Rig]:
+    """A watchdog beside an executor that died holding one bitcoin, hedged."""
     exchange = venue()
     gateway = FakeGateway(exchange)
     async with running(pool, exchange, gateway, release=False) as rig:
@@ -131,6 +160,48 @@ async def test_hedged_pairs_are_left_alone(pool: WritePool) -> None:
         await rig.finished(1)
     await silent_for(pool, 20)
     async with running(pool, exchange, gateway, owner="watchdog", safe_mode=True) as rig:
-        await run_until_quiet(rig.parts, (), SystemClock())
-        assert len(gateway.placed) == 2
-        assert exchange.positions["BTCUSDT"].size == -1
+        yield rig
+
+
+@pytest.mark.parametrize("rate", ["0.5", None])
+async def test_hedged_pairs_are_left_alone(pool: WritePool, rate: str | None) -> None:
+    async with left_hedged(pool) as rig:
+        rig.gateway.margin = MarginRates(None if rate is None else Decimal(rate), None)
+        await acts(rig)
+        assert len(rig.gateway.placed) == 2
+        assert rig.exchange.positions["BTCUSDT"].size == -1
+        assert await rig.rows("SELECT * FROM execution.kill") == []
+
+
+async def test_hedged_pairs_are_closed_past_the_margin_line_and_stay_closed(
+    pool: WritePool,
+) -> None:
+    async with left_hedged(pool) as rig:
+        rig.gateway.margin = MarginRates(Decimal("0.85"), Decimal("0.9"))
+        await acts(rig)
+        assert rig.exchange.positions["BTCUSDT"].size == 0
+        assert rig.exchange.wallet["BTC"] < Decimal("0.00001")
+        [kill] = await rig.rows("SELECT level, pressed_by, lifted_at FROM execution.kill")
+        assert tuple(kill.values()) == (3, "watchdog", None)
+        await rig.parts.bookkeeper.read()
+        assert await rig.ledger_difference() == {}
+
+
+async def test_a_kill_of_level_3_is_carried_out_before_the_lease_is_given_back(
+    pool: WritePool,
+) -> None:
+    async with left_hedged(pool) as rig:
+        async with pool.acquire() as connection:
+            await press_kill(connection, 3, "drill", "me")
+        await acts(rig)
+        assert rig.exchange.positions["BTCUSDT"].size == 0
+        assert len(await rig.rows("SELECT * FROM execution.kill")) == 1
+
+
+async def test_a_margin_that_cannot_be_read_closes_nothing(pool: WritePool) -> None:
+    async with left_hedged(pool) as rig:
+        rig.gateway.margin = MarginRates(Decimal("0.85"), None)
+        rig.gateway.is_reachable = False
+        margin = MarginLine(rig.gateway, rig.pool, Decimal("0.8"))
+        assert not await margin.is_passed()
+        assert await rig.rows("SELECT * FROM execution.kill") == []

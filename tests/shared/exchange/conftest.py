@@ -22,13 +22,28 @@ async def venue() -> AsyncIterator[ScriptedVenue]:
         yield running
 
 
+class Bans:
+    """Counts how often the venue was said to answer us no more."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self) -> None:
+        self.times += 1
+
+
+@pytest.fixture
+def bans() -> Bans:
+    return Bans()
+
+
 @pytest.fixture(params=["pybit", "ccxt"])
 async def gateway(
-    venue: ScriptedVenue, request: pytest.FixtureRequest
+    venue: ScriptedVenue, bans: Bans, request: pytest.FixtureRequest
 ) -> AsyncIterator[BybitGateway]:
     make = {"pybit": BybitGateway, "ccxt": ccxt_gateway}[request.param]
     endpoints = Endpoints(venue.rest, venue.stream)
-    made = make(endpoints, KEY, venue="replay", clock=SystemClock(), draw=lambda: 0.0)
+    made = make(endpoints, KEY, venue="replay", clock=SystemClock(), draw=lambda: 0.0, on_ban=bans)
     yield made
     await made.close()
 

@@ -18,10 +18,13 @@ from shared.exchange.bybit.parse import (
     parse_instrument,
     parse_key,
     parse_log_row,
+    parse_margin,
     parse_order,
     parse_position,
+    parse_top,
     parse_wallet,
 )
+from shared.exchange.ports import FeedQuote, MarginRates
 
 ORDER = {
     "orderId": "fd4300ae",
@@ -264,6 +267,46 @@ def test_a_key_open_to_every_address_is_bound_to_none() -> None:
     key = parse_key({**KEY, "ips": ["*"], "expiredAt": "1970-01-01T00:00:00Z"})
     assert key.bound_ips == ()
     assert key.expires_at is None
+
+
+@pytest.mark.parametrize(
+    ("account", "expected"),
+    [
+        ({"accountMMRate": "0.0123", "accountIMRate": "0.25"}, ("0.0123", "0.25")),
+        ({"accountMMRate": "", "accountIMRate": ""}, (None, None)),  # isolated margin
+        ({}, (None, None)),
+    ],
+)
+def test_margin_rates_are_fractions_and_blank_is_none(
+    account: dict[str, str], expected: tuple[str | None, str | None]
+) -> None:
+    maintenance, initial = (None if rate is None else Decimal(rate) for rate in expected)
+    assert parse_margin({"list": [account]}) == MarginRates(maintenance, initial)
+
+
+def test_a_top_is_the_best_level_of_each_side_stamped_by_the_book() -> None:
+    book = {
+        "s": "BTCUSDT",
+        "b": [["65485.47", "47.081829"]],
+        "a": [["65557.7", "16.606555"]],
+        "ts": 1_716_863_719_031,
+    }
+    assert parse_top(book, Category.LINEAR) == FeedQuote(
+        Category.LINEAR,
+        "BTCUSDT",
+        Decimal("65485.47"),
+        Decimal("47.081829"),
+        Decimal("65557.7"),
+        Decimal("16.606555"),
+        datetime(2024, 5, 28, 2, 35, 19, 31_000, tzinfo=UTC),
+    )
+
+
+@pytest.mark.parametrize("bids", [[], None, [{}], [["", "1"]], [["1"]]])
+def test_a_top_without_a_side_is_no_price(bids: object) -> None:
+    book = {"s": "BTCUSDT", "b": bids, "a": [["2", "1"]], "ts": 1}
+    with pytest.raises(Malformed):
+        parse_top(book, Category.SPOT)
 
 
 def test_a_wallet_maps_coins_to_balances() -> None:

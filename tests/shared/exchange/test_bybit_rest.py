@@ -21,7 +21,7 @@ from shared.domain.errors import (
 from shared.domain.instrument import Category
 from shared.domain.order import OrderTicket, Side
 from shared.exchange.bybit.endpoints import Endpoints
-from shared.exchange.bybit.errors import Disarmed
+from shared.exchange.bybit.errors import Banned, Disarmed, Throttled
 from shared.exchange.bybit.gateway import BybitGateway
 from shared.exchange.bybit.rest import Credentials
 from shared.runtime.clock import SystemClock
@@ -98,7 +98,7 @@ async def test_a_spot_order_never_borrows(venue: ScriptedVenue, gateway: BybitGa
         (170140, OrderRejected),
         (10001, OrderRejected),
         (10002, RateLimited),
-        (10006, RateLimited),
+        (10006, Throttled),
         (-1, RateLimited),
         (110072, OutcomeUnknown),
         (170141, OutcomeUnknown),
@@ -132,7 +132,7 @@ async def test_a_write_that_breaks_in_transport_is_in_doubt(
 
 async def test_an_ip_ban_means_not_taken(venue: ScriptedVenue, gateway: BybitGateway) -> None:
     venue.answers[CREATE] = lambda _: Response(status_code=403)
-    with pytest.raises(RateLimited):
+    with pytest.raises(Banned):
         await gateway.place_order(ticket(), now())
 
 
@@ -180,7 +180,7 @@ async def test_cancelling_what_is_final_counts_as_done(
 
 @pytest.mark.parametrize(
     ("code", "expected"),
-    [(10006, RateLimited), (10016, ExchangeUnavailable), (10003, Disarmed)],
+    [(10006, Throttled), (10016, ExchangeUnavailable), (10003, Disarmed)],
 )
 async def test_a_refused_read_is_named_after_its_remedy(
     venue: ScriptedVenue, gateway: BybitGateway, code: int, expected: type[Exception]
