@@ -27,6 +27,7 @@ from shared.store.orders import (
     book_fill,
     end_attempt,
     insert_venue_event,
+    read_filled,
     read_owner,
 )
 
@@ -173,6 +174,8 @@ class Desk:
             for row in rows:
                 booked = await book_fill(connection, row, now)
                 if booked is None:
+                    if row.link_id in self.orders:  # stored before we followed the order
+                        totals[row.link_id] = await read_filled(connection, row.link_id)
                     continue
                 new.append((row, booked))
                 reached(CrashPoint.FILL_STORING)

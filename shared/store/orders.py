@@ -103,6 +103,7 @@ READ_TRIES: Final = """
 READ_OWNER: Final = """
     SELECT a.link_id, a.plan_id, a.leg, a.correlation_id, a.state, p.pair
     FROM execution.attempt a JOIN execution.plan p ON p.id = a.plan_id WHERE a.link_id = $1"""
+READ_FILLED: Final = "SELECT filled_quantity FROM execution.attempt WHERE link_id = $1"
 READ_NEWEST_FILL: Final = "SELECT max(venue_at) FROM execution.fill"
 
 
@@ -320,6 +321,12 @@ async def read_owner(connection: Connection, link_id: str) -> Owner | None:
     """Return whose an order is; None when it is not one we journaled."""
     row = await connection.fetchrow(READ_OWNER, link_id)
     return None if row is None else Owner(**dict(row))
+
+
+async def read_filled(connection: Connection, link_id: str) -> Decimal:
+    """Return how much of an attempt is stored as filled, base units."""
+    filled: Decimal = await connection.fetchval(READ_FILLED, link_id)
+    return filled
 
 
 async def read_newest_fill(connection: Connection) -> datetime | None:
