@@ -269,7 +269,10 @@ class Desk:
                 owner = await read_owner(connection, report.link_id)
             if owner is not None:
                 return owner.plan_id, owner.leg, owner.correlation_id
-        holds = report.fill.category is Category.LINEAR and self.position.perp_quantity != ZERO
+        # A fill of ours may come later than what the venue did to the position that it made.
+        coming = any(order.leg is Leg.PERP for order in self.orders.values())
+        is_perp = report.fill.category is Category.LINEAR
+        holds = is_perp and (coming or self.position.perp_quantity != ZERO)
         if self._shrinks(report):
             return None, None, self.correlation_id
         if report.exec_type == TRADE or not (holds or report.exec_type == FUNDING):

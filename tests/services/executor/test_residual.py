@@ -5,12 +5,16 @@ from decimal import Decimal
 
 import pytest
 
+from services.executor.desk import Tracked
 from services.executor.residual import Residuals
+from shared.domain.instrument import Category
+from shared.domain.order import Leg
 from shared.store.pool import WritePool
+from shared.venue.enforcement import deleverage
 from shared.venue.exchange import Exchange
 from shared.venue.records import OrderRequest
 from tests.support.executor import Rig, running, venue
-from tests.support.fake_gateway import FakeGateway, lost
+from tests.support.fake_gateway import FakeGateway, execution_report, lost
 from tests.support.markets import INSTANT
 
 
@@ -92,3 +96,26 @@ async def test_while_the_venue_does_not_answer_nothing_is_opened_anywhere(pool: 
         by_pair = {str(p["pair"]): p for p in plans}
         assert str(by_pair["ETHUSDT"]["reason"]).startswith("ledger_differs")
         assert by_pair["BTCUSDT"]["state"] == "hedged"
+
+
+async def test_a_reduction_that_is_told_before_the_fill_it_reduces_is_ours(pool: WritePool) -> None:
+    exchange = venue()
+    gateway = FakeGateway(exchange)
+    async with running(pool, exchange, gateway) as rig:
+        desk = rig.parts.executor.desks["BTCUSDT"]
+        desk.orders["ours"] = Tracked(
+            "ours", "plan", Leg.PERP, Category.LINEAR, "BTCUSDT", INSTANT, "correlation"
+        )
+        desk.correlation_id = "correlation"
+        exchange.place(
+            OrderRequest("linear", "BTCUSDT", "Sell", "Limit", Decimal("0.4"), Decimal("9999.5"))
+        )
+        deleverage(exchange, "BTCUSDT", Decimal("0.1"), Decimal(10_000))
+        exchange.drain()
+        taken = execution_report(exchange.executions[-1])
+        assert taken.exec_type == "AdlTrade"
+        desk.receive(taken)
+        await desk.drained()
+        assert desk.position.perp_quantity == Decimal("0.1")
+        assert not desk.is_foreign
+        desk.orders.clear()
