@@ -81,6 +81,7 @@ class Desk:
         self.is_foreign = False
         self.orders: dict[str, Tracked] = {}
         self.changed = asyncio.Event()
+        self.loaded = asyncio.Event()
         self.unhedged_seconds = ZERO
         self.unhedged_since: datetime | None = None
         self._journal = journal
@@ -145,7 +146,8 @@ class Desk:
         await self._queue.join()
 
     async def book(self) -> None:
-        """Book what is received, for ever."""
+        """Book what is received, for ever, once it is known what the pair owns."""
+        await self.loaded.wait()
         while True:
             batch = [await self._queue.get()]
             while not self._queue.empty():

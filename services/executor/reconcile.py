@@ -126,6 +126,8 @@ class Reconciler:
             desk = self._desk_of(attempt)
             if desk is not None:
                 desk.orders[attempt.link_id] = _tracked(attempt)
+        for desk in self._executor.desks.values():
+            desk.loaded.set()
 
     async def run(self) -> None:
         """Look again every fifteen seconds, and whenever the private stream was lost."""
