@@ -16,7 +16,9 @@ END $$;
 GRANT carry_executor TO carry_watchdog;
 ALTER ROLE carry_watchdog SET statement_timeout = '10s';
 ALTER ROLE carry_watchdog SET lock_timeout = '2s';
-ALTER ROLE carry_watchdog SET idle_in_transaction_session_timeout = '15s'
+ALTER ROLE carry_watchdog SET idle_in_transaction_session_timeout = '5s';
+-- Who takes over waits for what a stopped executor has locked.
+ALTER ROLE carry_executor SET idle_in_transaction_session_timeout = '5s'
 """
 
 

@@ -19,7 +19,7 @@ ENSURE: Final = """
     VALUES ($1, '', 0, clock_timestamp()) ON CONFLICT (name) DO NOTHING"""
 LOCK: Final = """
     SELECT owner, epoch, expires_at <= clock_timestamp() AS is_free
-    FROM execution.lease WHERE name = $1 FOR UPDATE"""
+    FROM execution.lease WHERE name = $1 FOR UPDATE SKIP LOCKED"""
 TAKE: Final = """
     UPDATE execution.lease SET owner = $2, epoch = epoch + 1,
            expires_at = clock_timestamp() + $3::interval
@@ -107,7 +107,7 @@ class Lease:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(ENSURE, NAME)
             row = await connection.fetchrow(LOCK, NAME)
-            if not row["is_free"]:
+            if row is None or not row["is_free"]:  # held, or locked by who stood still at work
                 return False
             self.epoch = await connection.fetchval(TAKE, NAME, self._owner, self._expiry)
         clean = row["owner"] == ""

@@ -210,13 +210,13 @@ class Demo:
 
     async def _kill_once(self) -> None:
         """End one service as ``kill -9`` does, at a moment the seed draws."""
-        name = self._options.kill
+        name = str(self._options.kill)
         span = self._options.seconds or 60.0
         await asyncio.sleep(span * random.Random(self._options.seed).uniform(0.05, 0.7))  # noqa: S311
         console.print(f"carry demo: kill -9 {name}", markup=False)
         if name is not None and name in self._servers.pids:
             os.kill(self._servers.pids[name], signal.SIGKILL)
-        elif name is not None:
+        else:
             self._children[name].kill()
 
 
