@@ -159,6 +159,17 @@ async def test_two_openings_at_once_do_not_share_the_room_of_one(pool: WritePool
         assert sorted(str(p["state"]) for p in plans) == ["hedged", "refused"]
 
 
+async def test_h6_orders_claimed_at_once_do_not_share_the_room_of_one(pool: WritePool) -> None:
+    """Four plans begin before any of them has sent; then one order an hour is allowed."""
+    bases = ("BTC", "ETH", "SOL", "XRP")
+    exchange = venue(*bases)
+    async with running(pool, exchange, limits=RiskLimits(orders_per_hour=1)) as rig:
+        for base in bases:
+            await rig.want("1", base)
+        plans = await rig.finished(4)
+        assert sorted(str(p["state"]) for p in plans) == ["hedged", *["refused"] * 3]
+
+
 async def test_a_paused_pair_opens_nothing_and_the_others_go_on(pool: WritePool) -> None:
     exchange = venue("BTC", "ETH")
     async with running(pool, exchange) as rig:

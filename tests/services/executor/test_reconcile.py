@@ -4,7 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from services.executor.lease import Lease
+from shared.domain.errors import InvariantViolation
 from shared.runtime.clock import SystemClock
 from shared.store.pool import WritePool
 from shared.venue.records import OrderRequest
@@ -37,6 +40,17 @@ async def test_after_an_unclean_end_nothing_is_sent_for_the_settling_time(pool: 
     await third.take()
     await third.settled()
     assert clock.slept == [4.25, 0.0]
+
+
+async def test_o14_a_holder_that_was_overtaken_commits_nothing(pool: WritePool) -> None:
+    async with running(pool, venue()) as rig:
+        await rig.rows("UPDATE execution.lease SET epoch = epoch + 1")
+        with pytest.raises(InvariantViolation, match="another's now"):
+            async with rig.parts.journal.transaction() as connection:
+                await connection.execute("UPDATE execution.position SET perp_value = 1")
+        (row,) = await rig.rows("SELECT perp_value FROM execution.position")
+        assert row["perp_value"] == 0
+        await rig.rows("UPDATE execution.lease SET epoch = epoch - 1")
 
 
 async def test_the_lease_is_not_given_up_while_an_order_is_open(pool: WritePool) -> None:

@@ -170,6 +170,12 @@ def test_a_perpetual_fee_without_a_currency_is_in_the_settle_coin() -> None:
     assert report.exec_type == "Trade"
 
 
+def test_m7_a_fee_keeps_every_digit() -> None:
+    fee = "0.000000001001002003004005"  # more than the 17 digits of a binary fraction
+    report = parse_execution({**EXECUTION, "execFee": fee}, Category.LINEAR)
+    assert report.fill.fee == Decimal(fee)
+
+
 def test_a_spot_fee_without_a_currency_is_malformed() -> None:
     with pytest.raises(Malformed):
         parse_execution(EXECUTION, Category.SPOT)

@@ -12,6 +12,7 @@ import pytest
 
 from shared.domain.instrument import Category
 from shared.domain.order import Fill, Side
+from shared.store.kill import press_kill
 from shared.store.orders import (
     AttemptRow,
     Claim,
@@ -195,6 +196,13 @@ async def test_an_order_that_has_ended_is_not_sent_again(store: Any) -> None:
 async def test_without_the_lease_nothing_is_journaled(store: Any) -> None:
     assert await claim(store, epoch=4) == Claim(held=False, made=False, killed=None)
     assert await store.fetchval("SELECT count(*) FROM execution.send") == 0
+
+
+async def test_k1_under_a_kill_nothing_is_journaled(store: Any) -> None:
+    kill_id = await press_kill(store, 1, "drill", "me")
+    said = f"kill {kill_id} of level 1: drill"
+    assert await claim(store) == Claim(held=True, made=False, killed=said)
+    assert await store.fetchval("SELECT count(*) FROM execution.attempt") == 0
 
 
 async def test_o4_a_refusal_ends_an_order_only_when_it_was_sent_once(store: Any) -> None:
