@@ -282,6 +282,16 @@ def doctor() -> None:
     sys.exit(examine())
 
 
+@app.command()
+def traps(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
+) -> None:
+    """List what went wrong in other desks, each with the tests that guard it here, or why not."""
+    from services.carry.traps import show
+
+    show(as_json=as_json)
+
+
 @db.callback()
 def _db() -> None:
     """Keep ``migrate`` a command of its own."""
