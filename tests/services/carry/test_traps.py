@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from services.carry.traps import Trap, read_traps
+from services.carry.traps import Trap, read_traps, run_tests, state_of
+from shared.domain.errors import Misconfigured
 
 ROOT = Path(__file__).parents[3]
 TRAPS = read_traps()
@@ -59,17 +60,53 @@ def test_the_command_prints_every_trap_with_its_guard() -> None:
     lines = carry_traps().splitlines()
     for trap in TRAPS:
         claims = [test.partition("::test_")[2].replace("_", " ") for test in trap.tests]
-        guards = claims or [f"not yet: {trap.not_yet}"]
         first = next(n for n, line in enumerate(lines) if line.split()[:1] == [str(trap.number)])
         assert trap.title in lines[first]
-        for number, guard in enumerate(guards):
-            assert lines[first + number].rstrip().endswith(guard)
+        assert lines[first].rstrip().endswith("guarded" if trap.tests else "not yet")
+        for number, guard in enumerate(claims or [trap.not_yet]):
+            assert guard in lines[first + number]
     guarded = sum(1 for trap in TRAPS if trap.tests)
-    assert lines[-1] == f"{guarded} guarded by tests, {49 - guarded} not yet"
+    assert lines[-1] == f"{guarded} guarded, {49 - guarded} not yet"
 
 
 def test_the_command_prints_json_of_every_trap() -> None:
     said = json.loads(carry_traps("--json"))
     assert [row["number"] for row in said] == list(range(1, 50))
     assert said[0]["tests"] == list(TRAPS[0].tests)
-    assert all(set(row) == {"number", "title", "tests", "not_yet"} for row in said)
+    assert all(set(row) == {"number", "title", "tests", "not_yet", "state"} for row in said)
+
+
+PLANTED = """
+import pytest
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_good(n): pass
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_half(n): assert n == 2
+
+def test_skipped(): pytest.skip("not here")
+"""
+
+
+def test_only_a_trap_whose_tests_all_ran_and_passed_is_green(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(PLANTED)
+    good, half, skipped = (f"test_it.py::test_{name}" for name in ("good", "half", "skipped"))
+    passed = run_tests([good, half, skipped], tmp_path)
+    assert passed == {good: True, half: False, skipped: False}
+    states = {
+        "green": Trap(1, "x", (good,)),
+        "RED": Trap(2, "x", (good, half)),
+        "not yet": Trap(3, "x", not_yet="why"),
+    }
+    assert {state: state_of(trap, passed) for state, trap in states.items()} == {
+        state: state for state in states
+    }
+    assert state_of(Trap(4, "x", (skipped,)), passed) == "RED"
+    assert state_of(Trap(5, "x", ("test_it.py::test_gone",)), passed) == "RED"
+    assert state_of(states["RED"], None) == "guarded"
+
+
+def test_without_a_repository_nothing_is_called_green(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="needs the repository"):
+        run_tests(["test_it.py::test_good"], tmp_path)
