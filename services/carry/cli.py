@@ -282,6 +282,17 @@ def doctor() -> None:
     sys.exit(examine())
 
 
+@app.command()
+def traps(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
+    run: Annotated[bool, typer.Option("--run", help="Run the tests first; minutes.")] = False,
+) -> None:
+    """List what went wrong in other desks, each with the tests that guard it here, or why not."""
+    from services.carry.traps import show
+
+    sys.exit(show(as_json=as_json, run=run, root=Path.cwd()))
+
+
 @db.callback()
 def _db() -> None:
     """Keep ``migrate`` a command of its own."""

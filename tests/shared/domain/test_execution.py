@@ -69,6 +69,14 @@ def test_the_hedge_of_a_perp_first_leg_buys_spot_for_it() -> None:
     assert sent(command) == ("SPOT", "hedge", "Buy", "0.600601", "10010.5")
 
 
+def test_both_legs_are_equal_in_coins_however_far_their_prices_stand_apart() -> None:
+    # Equal in money would be 1 x 9,999.5 / 10,299.5, which is 0.970 of a coin.
+    progress = PlanProgress(Decimal(1), Leg.SPOT, Decimal("1.000001"), Decimal(0), (FIRST,))
+    apart = market(perp=quote("10299.5", "10300.5"))
+    command = advance(progress, apart, ExecutionPolicy(), FEE)
+    assert sent(command)[:4] == ("PERP", "hedge", "Sell", "1")
+
+
 def test_each_try_of_the_hedge_widens_the_band() -> None:
     prices = [step("1", "1.000001", "0", FIRST, *[HEDGE] * n) for n in range(3)]
     # 9,999.5 less 0.1, 0.3 and 1 %, up to the tick of 0.1: 9,989.5005, 9,969.5015, 9,899.505.

@@ -324,3 +324,13 @@ def test_a_wallet_maps_coins_to_balances() -> None:
         "USDT": Decimal("100000.5"),
         "BTC": Decimal("0.25"),
     }
+
+
+def test_a_wallet_balance_leaves_out_the_gain_that_equity_holds() -> None:
+    # 1,000 in the wallet, 250 gained on an open position: the venue counts both in these two.
+    coin = {
+        "coin": "USDT", "walletBalance": "1000", "unrealisedPnl": "250", "equity": "1250",
+        "usdValue": "1250",
+    }  # fmt: skip
+    account = {"totalEquity": "1250", "totalWalletBalance": "1000", "coin": [coin]}
+    assert parse_wallet({"list": [account]}) == {"USDT": Decimal(1000)}

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -79,6 +80,25 @@ async def test_a_perpetual_order_states_mode_and_reduce_only_and_numbers_as_text
         "orderLinkId": "r1-abc",
         "positionIdx": 0,
         "reduceOnly": True,
+    }
+
+
+async def test_a_spot_buy_is_a_limit_order_of_coins(
+    venue: ScriptedVenue, gateway: BybitGateway
+) -> None:
+    venue.on(CREATE, {"orderId": "o-1"})
+    await gateway.place_order(replace(ticket(Category.SPOT), side=Side.BUY), now())
+    # A market order's quantity would be money, not coins, unless its unit were stated.
+    assert venue.asked[0].fields == {
+        "category": "spot",
+        "symbol": "BTCUSDT",
+        "side": "Buy",
+        "orderType": "Limit",
+        "timeInForce": "IOC",
+        "qty": "0.025",
+        "price": "37000.1",
+        "orderLinkId": "r1-abc",
+        "isLeverage": 0,
     }
 
 

@@ -240,6 +240,15 @@ def test_a_settlement_without_rate_or_interval_is_refused(
     assert "BTCUSDT 2023-11-15 00:00 UTC has no rate or no interval" in refusal(folder)
 
 
+def test_a_settlement_beside_the_full_hour_is_refused_and_not_lost(folder: Path) -> None:
+    path = folder / "funding.parquet"
+    table = pq.read_table(path)
+    late = pa.array([hour(8) + 3], pa.int64())  # three milliseconds after eight
+    place = table.schema.get_field_index("funding_time")
+    pq.write_table(table.set_column(place, "funding_time", late), path)
+    assert "BTCUSDT 2023-11-15 08:00 UTC is not on a whole hour" in refusal(folder)
+
+
 def test_prices_that_never_meet_are_refused(folder: Path) -> None:
     rewrite(folder, "klines_spot.parquet", [1.0], times=[hour(50)])
     assert "BTCUSDT has no hour in which spot, perpetual and mark" in refusal(folder)

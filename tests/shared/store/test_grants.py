@@ -93,4 +93,4 @@ async def test_no_statement_of_a_service_may_run_or_wait_for_ever(database: Data
     async with connected(database.dsn_for("carry_executor")) as connection:
         assert await connection.fetchval("SHOW statement_timeout") == "10s"
         assert await connection.fetchval("SHOW lock_timeout") == "2s"
-        assert await connection.fetchval("SHOW idle_in_transaction_session_timeout") == "15s"
+        assert await connection.fetchval("SHOW idle_in_transaction_session_timeout") == "5s"
