@@ -18,10 +18,10 @@ QUANTITY = "0.1"
 
 # No answer is stored while a fill says it all, so the fills come late here.
 LATE_FILLS = """
-[[fault]]
-kind = "delayed_event"
-where = "private/*"
-seconds = 0.4
+faults:
+  - kind: delayed_event
+    where: private/*
+    seconds: 0.4
 """
 
 

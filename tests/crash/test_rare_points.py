@@ -21,12 +21,12 @@ maker_adverse = 0
 spot_maker_fee = 0.0001
 """
 HEDGE_REFUSED = """
-[[fault]]
-kind = "error"
-where = "order/create"
-nth = [2, 3, 4]
-code = 110007
-message = "ab not enough for new order"
+faults:
+  - kind: error
+    where: order/create
+    nth: [2, 3, 4]
+    code: 110007
+    message: ab not enough for new order
 """
 KILL = """
     INSERT INTO execution.kill (level, reason, pressed_by, pressed_at)

@@ -19,11 +19,11 @@ from tests.crash.world import World, open_world
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 LATE = """
-[[fault]]
-kind = "late_request"
-where = "order/create"
-nth = 1
-seconds = 3
+faults:
+  - kind: late_request
+    where: order/create
+    nth: 1
+    seconds: 3
 """
 READ_LEASE = "SELECT owner, epoch FROM execution.lease WHERE name = 'executor'"
 READ_OLD = """

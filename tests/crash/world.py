@@ -304,8 +304,8 @@ async def open_world(
             environment["CARRY_POLICY_FILE"] = str(folder / "policy.toml")
         told = list(arguments)
         if faults:
-            (folder / "faults.toml").write_text(faults)
-            told += ["--faults", str(folder / "faults.toml")]
+            (folder / "faults.yaml").write_text(faults)
+            told += ["--faults", str(folder / "faults.yaml")]
         simulator = ground.child("simulator", environment, folder, "simulator", *told, port=port)
         world = World(ground, folder, database, simulator, environment)
         await simulator.start()
