@@ -1,6 +1,6 @@
-"""One pair opens and closes, one fault strikes, and the venue's account says how long one leg stood.
+"""One pair opens and closes, one fault strikes, and we see how long one leg stood alone.
 
-The executor runs alone, a watchdog beside it, as in production.
+The venue's account says so. The executor runs alone, a watchdog beside it, as in production.
 """
 
 import asyncio
@@ -51,6 +51,7 @@ THIN, DEEP = Decimal(1_200), Decimal(8_000)
 
 LIMITS: Final = RiskLimits(pair_notional=Decimal(12_000), gross_notional=Decimal(60_000))
 LOOK_SECONDS: Final = 0.5
+GIVEN_UP_SECONDS: Final = 200.0
 BOOKED_SECONDS: Final = 20.0
 """By then what reads kept from the ledger has been read."""
 
@@ -181,7 +182,7 @@ class SingleRun(Run):
         self._collector.start()
         for actor in self._actors:
             actor.start()
-        while self.said < len(PLANS) and self._world.loop.time() < 200:
+        while self.said < len(PLANS) and self._world.loop.time() < GIVEN_UP_SECONDS:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_SECONDS)
         await self._settled()
         self._single.calm()

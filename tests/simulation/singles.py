@@ -1,4 +1,4 @@
-"""Every single fault at every send: what is run, each once (DESIGN 8, RELIABILITY 3.2 rows 22-33)."""
+"""Every single fault at every send: what is run, each once (RELIABILITY 3.2, rows 22-33)."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
