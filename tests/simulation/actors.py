@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 from services.executor.assembly import Parts, assemble
@@ -133,7 +134,7 @@ class Actor:
             process.kill()
             await process.gone()
             drawn = self._dice.between(0.1, 3.0) if world.swarm.is_active else 0.1
-            await asyncio.sleep(world.chosen("restart", lambda d=drawn: d))
+            await asyncio.sleep(world.chosen("restart", partial(float, drawn)))
 
     def _judge(self, process: Process, task: asyncio.Task[Any]) -> None:
         world = self.stage.world
