@@ -34,9 +34,9 @@ nightly: test crash ## What `make test` and `make crash` do, then what takes min
 	$(BIN)/pytest -q -m nightly tests
 	$(BIN)/carry backtest run --report reports/nightly.html
 
-simulate: ## Fault schedules under a virtual clock, by seed: make simulate SEEDS=10000 FROM=1 [TWICE=100]
+simulate: ## Fault schedules by seed, or each single fault once: make simulate SEEDS=10000 FROM=1 [TWICE=100] or SINGLE=1
 	@deploy/prepare dev
-	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),100) --from $(or $(FROM),1) --twice $(or $(TWICE),0)
+	$(BIN)/python -m tests.simulation $(if $(filter-out 0,$(SINGLE)),--single,--seeds $(or $(SEEDS),100) --from $(or $(FROM),1) --twice $(or $(TWICE),0))
 
 client: ## Refuse when the API and the dashboard's generated types differ
 	@deploy/prepare dev

@@ -41,6 +41,7 @@ log = structlog.get_logger()
 class Pace:
     """Wall seconds. The fence is the latest instant at which a signed order can still appear."""
 
+    answer_seconds: float = 2.0
     ack_seconds: float = 0.1
     poll_seconds: float = 0.5
     rest_poll_seconds: float = 2.0
@@ -107,7 +108,7 @@ class Orders:
                 if not await self._journal.resend(order.link_id, order.signed_at):
                     break  # it has ended meanwhile: a fill of an earlier send was booked
             try:
-                order_id = await self._place(ticket, order)
+                order_id = await self._place(desk, ticket, order)
             except OrderRejected as error:
                 if number:  # an earlier send may stand: its refusal was for that send only (R:O6)
                     await self._in_doubt(desk, order, ticket, str(error))
@@ -161,7 +162,7 @@ class Orders:
                 proofs = 0
             elif ticket is not None and probes < PROBES and self._is_stale(order):
                 probes += 1
-                accepted = await self._probe(ticket, order)
+                accepted = await self._probe(desk, ticket, order)
             elif (
                 self._is_behind_fence(order, read_at)
                 and at - proven_at >= self._pace.proof_gap_seconds
@@ -183,7 +184,7 @@ class Orders:
         age = self._clock.now() - order.signed_at
         return not order.unwanted and age >= timedelta(seconds=self._pace.probe_seconds)
 
-    async def _probe(self, ticket: OrderTicket, order: Tracked) -> bool:
+    async def _probe(self, desk: Desk, ticket: OrderTicket, order: Tracked) -> bool:
         """Send an order once more under its own id; True when it is the venue's now.
 
         Only a yes tells anything: a refusal of this send may come of what an earlier one did.
@@ -192,7 +193,7 @@ class Orders:
         if not await self._journal.resend(order.link_id, order.signed_at):
             return False  # it has ended meanwhile
         try:
-            order_id = await self._place(ticket, order)
+            order_id = await self._place(desk, ticket, order)
         except (OrderRejected, OutcomeUnknown, Transient, Malformed, Misconfigured) as error:
             log.warning("order_probed", **_names(order), detail=str(error))
             return False
@@ -212,10 +213,23 @@ class Orders:
         age = now - order.signed_at
         return age <= FORGETS_AFTER and read_at >= order.signed_at + self._pace.fence
 
-    async def _place(self, ticket: OrderTicket, order: Tracked) -> str:
+    async def _place(self, desk: Desk, ticket: OrderTicket, order: Tracked) -> str:
+        """Send once and wait for the answer, not longer than the other leg may stand alone.
+
+        An order that its fills have ended needs no answer; then its id is empty.
+        """
         if self._clock.now() - order.signed_at > timedelta(seconds=self._pace.stalled_seconds):
             raise RateLimited("not sent: too long ago since it was signed")
-        order_id = await self._gateway.place_order(ticket, order.signed_at)
+        answer = asyncio.ensure_future(self._gateway.place_order(ticket, order.signed_at))
+        news = asyncio.ensure_future(self._news_within(desk, order, self._pace.answer_seconds))
+        try:
+            await asyncio.wait({answer, news}, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done() and order.ended is None:
+                raise OutcomeUnknown(f"no answer within {self._pace.answer_seconds:g} s")
+            order_id = answer.result() if answer.done() else ""
+        finally:
+            answer.cancel()
+            news.cancel()
         reached(CrashPoint.ANSWERED)
         return order_id
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 from services.executor.assembly import Parts, assemble
@@ -132,7 +133,8 @@ class Actor:
             self._judge(process, task)
             process.kill()
             await process.gone()
-            await asyncio.sleep(self._dice.between(0.1, 3.0) if world.swarm.is_active else 0.1)
+            drawn = self._dice.between(0.1, 3.0) if world.swarm.is_active else 0.1
+            await asyncio.sleep(world.chosen("restart", partial(float, drawn)))
 
     def _judge(self, process: Process, task: asyncio.Task[Any]) -> None:
         world = self.stage.world
@@ -204,7 +206,7 @@ async def script(actor: Actor, process: Process) -> None:
     """Run a strategy that wants what the seed says, through the real outbox and relay."""
     pool, clock = actor.pool(process, "carry_strategy"), actor.clock(process)
     relay = Relay(pool, actor.bus(process), EPOCH, (STRATEGY_INTENTS,), clock)
-    source = _Source(actor.stage, pool, relay, clock)
+    source = Source(actor.stage, pool, relay, clock)
     await run_until_stopped(source.run, relay.run)
 
 
@@ -241,7 +243,7 @@ async def strategy(actor: Actor, process: Process) -> None:
     )
 
 
-class _Source:
+class Source:
     """Says targets; the next one follows from how many are in the outbox, never from memory."""
 
     def __init__(self, stage: Stage, pool: SimPool, relay: Relay, clock: SimClock) -> None:

@@ -68,6 +68,7 @@ class Checks:
         self._sent: dict[str, tuple[datetime, Decimal]] = {}
         self._owner = ""
         self._seen: set[str] = set()
+        self.unhedged: list[float] = []
         self._uneven_since: dict[str, float] = {}
         self._may_send_at = 0.0
 
@@ -146,6 +147,7 @@ class Checks:
             if not self.is_even(pair):
                 self._uneven_since.setdefault(pair.name, now)
             elif (since := self._uneven_since.pop(pair.name, None)) is not None:
+                self.unhedged.append(now - since)
                 bound = next(b for b in UNEVEN_BOUNDS if now - since <= b)
                 self._world.tally[f"unhedged at most {bound:>4} s"] += 1
 

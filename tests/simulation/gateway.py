@@ -59,7 +59,7 @@ class SimGateway:
         self._clock = clock
         self._sending = sending
         self._dice = world.dice(f"network of {process.name}")
-        self._latency = self._dice.pick((0.005, 0.03, 0.2))
+        self._latency = world.chosen("latency", lambda: self._dice.pick((0.005, 0.03, 0.2)))
         self._queue: asyncio.Queue[PrivateEvent] = asyncio.Queue()
         self._deliver_at = 0.0
         self._connected_at = 0.0
@@ -80,16 +80,18 @@ class SimGateway:
         world.note(process, f"sends {ticket.link_id} {ticket.side} {ticket.quantity}")
         fault = next((k for k in BEFORE if world.strikes(k, process)), "")
         if fault == "request_late":
-            delay = self._dice.between(0.2, LATE_MAX)
+            delay = world.chosen(fault, lambda: self._dice.between(0.2, LATE_MAX))
             world.later(delay, self._arrives_late, ticket, signed_at)
         if fault in ("request_lost", "request_late"):
             await self._silence(ticket)
         await self._travel()
         if self._is_down:
             await self._silence(ticket)
-        if fault in CODES and not (fault in ("busy", "code_unknown") and self._dice.chance(0.5)):
+        in_doubt = fault in ("busy", "code_unknown")
+        is_taken = in_doubt and world.chosen("taken", lambda: self._dice.chance(0.5))
+        if fault in CODES and not is_taken:
             await self._travel()
-            raise refused_write(world.dice(fault).pick(CODES[fault]), fault)
+            raise refused_write(self._code(fault), fault)
         if self._is_revoked:
             raise refused_write(10003, "API key is invalid.")
         try:
@@ -99,11 +101,13 @@ class SimGateway:
             await self._travel()
             raise refused_write(error.code, error.message) from error
         if fault in CODES:
-            raise refused_write(world.dice(fault).pick(CODES[fault]), fault)
+            raise refused_write(self._code(fault), fault)
+        if world.strikes("reply_malformed", process):
+            raise OutcomeUnknown("accepted without an order id")
         if world.strikes("reply_lost", process):
             await self._silence(ticket)
         if world.strikes("reply_late", process):
-            await asyncio.sleep(self._dice.between(0.2, TIMEOUT_SECONDS))
+            await asyncio.sleep(world.chosen("reply_late", self._late))
         await self._travel()
         await world.passing(process, "after send")
         return order_id
@@ -243,7 +247,8 @@ class SimGateway:
 
     async def _silence(self, ticket: OrderTicket) -> None:
         is_reset = self._dice.chance(0.5)
-        await asyncio.sleep(self._dice.between(0.01, 1.0) if is_reset else TIMEOUT_SECONDS)
+        drawn = self._dice.between(0.01, 1.0) if is_reset else TIMEOUT_SECONDS
+        await asyncio.sleep(self._world.chosen("silence", lambda: drawn))
         await self._world.passing(self._process, "after silence")
         raise OutcomeUnknown(f"{ticket.link_id}: no reply")
 
@@ -265,9 +270,15 @@ class SimGateway:
             raise Malformed("not JSON")
         found = answer()
         if world.strikes("read_late", process):
-            await asyncio.sleep(self._dice.between(0.2, TIMEOUT_SECONDS))
+            await asyncio.sleep(world.chosen("read_late", self._late))
         await self._travel()
         return found
+
+    def _late(self) -> float:
+        return self._dice.between(0.2, TIMEOUT_SECONDS)
+
+    def _code(self, fault: str) -> int:
+        return self._world.chosen(fault, lambda: self._world.dice(fault).pick(CODES[fault]))
 
     def _hear(self, events: Sequence[Event]) -> None:
         world = self._world
@@ -280,9 +291,9 @@ class SimGateway:
             delay = self._latency * self._dice.between(0.5, 2.0)
             self._deliver_at = max(self._deliver_at, world.loop.time() + delay)
             times = 2 if world.strikes("event_doubled", self._process) else 1
-            late = (
-                self._dice.between(0.1, 6.0) if world.strikes("event_late", self._process) else 0.0
-            )
+            late = 0.0
+            if world.strikes("event_late", self._process):
+                late = world.chosen("event_late", lambda: self._dice.between(0.1, 6.0))
             for n in range(times):
                 at = self._deliver_at + late * (n == 0)
                 world.later(at - world.loop.time(), self._deliver, report, self._resets)

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def store_of(database: Database) -> Store:
     """Return a database's connections, to be lent to runs."""
-    roles = ("carry_executor", "carry_strategy")
+    roles = ("carry_executor", "carry_strategy", "carry_watchdog")
     return Store(database.owner_dsn, {role: database.dsn_for(role) for role in roles})
 
 

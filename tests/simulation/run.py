@@ -2,7 +2,8 @@
 
 import asyncio
 import gc
-from collections.abc import MutableMapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -53,14 +54,18 @@ class Outcome:
 
 def run_seed(seed: int, store: Store, swarm: Swarm | None = None) -> Outcome:
     """Return what came of one schedule; the same seed gives the same trace to the byte."""
-    loop = VirtualLoop()
-    chosen = swarm or drawn_swarm(Dice(seed, "swarm"))
-    world = World(seed, chosen, loop)
+    world = World(seed, swarm or drawn_swarm(Dice(seed, "swarm")), VirtualLoop())
+    return played(world, store, _Run)
+
+
+def played(world: World, store: Store, run: Callable[[World, Store], "Run"]) -> Outcome:
+    """Return what came of a run in a world of its own, on an empty store."""
+    loop = world.loop
     structlog.configure(processors=[_Tracer(world)], cache_logger_on_first_use=False)
     gc.disable()
     try:
         store.empty()
-        loop.run_until_complete(_Run(world, store).go())
+        loop.run_until_complete(run(world, store).go())
     except Deadlock as error:
         world.violated(f"deadlock: {error}")
     finally:
@@ -70,44 +75,17 @@ def run_seed(seed: int, store: Store, swarm: Swarm | None = None) -> Outcome:
     return _outcome(world)
 
 
-class _Run:
-    """The parts of one run and its two phases."""
+class Run(ABC):
+    """The parts of one run, and when they are at rest."""
 
-    def __init__(self, world: World, store: Store) -> None:
-        self._world = world
-        dice = world.dice("run")
-        limits = RiskLimits(
-            pair_notional=dice.pick((Decimal(4_000), Decimal(12_000))),
-            gross_notional=dice.pick((Decimal(10_000), Decimal(60_000))),
-        )
-        decides = dice.chance(0.25)
-        venue = SimVenue(world, DEPOSIT, dice.pick((60, 120, 240)) if decides else 1)
-        if decides or dice.chance(0.3):
-            venue.funding_at = BEGIN + timedelta(seconds=dice.whole(5, 60) * venue.speed)
-        self._checks = Checks(world, store, venue, limits)
-        self._stage = Stage(
-            world, store, SimRedis(world), venue, Outages(world), limits, self._checks.sending
-        )
-        venue.moved = self._checks.moved
-        world.on_commit = self._checks.committed
-        self._collector = Collector(self._stage)
-        self._actors = [Actor(self._stage, "strategy", strategy if decides else script)]
-        self._actors += [
-            Actor(self._stage, f"executor-{n}", executor) for n in range(1, dice.pick((2, 2, 2, 3)))
-        ]
-        self._chaos = Chaos(self._stage, self._actors)
-        self._seconds = dice.between(20.0, 60.0)
+    _world: World
+    _stage: Stage
+    _checks: Checks
+    _actors: list[Actor]
 
+    @abstractmethod
     async def go(self) -> None:
-        """Run both phases, then check what is left."""
-        self._collector.start()
-        for actor in self._actors:
-            actor.start()
-        self._chaos.start()
-        await asyncio.sleep(self._seconds)
-        self._chaos.calm()
-        await self._settled()
-        self._checks.end()
+        """Do it all, then check what is left."""
 
     async def _settled(self) -> None:
         world, began = self._world, self._world.loop.time()
@@ -145,6 +123,46 @@ class _Run:
         if not all(a.parts.executor.is_idle for a in leaders if a.parts):
             left.append("a plan is worked")
         return left
+
+
+class _Run(Run):
+    """Trouble as the seed has it, then calm."""
+
+    def __init__(self, world: World, store: Store) -> None:
+        self._world = world
+        dice = world.dice("run")
+        limits = RiskLimits(
+            pair_notional=dice.pick((Decimal(4_000), Decimal(12_000))),
+            gross_notional=dice.pick((Decimal(10_000), Decimal(60_000))),
+        )
+        decides = dice.chance(0.25)
+        venue = SimVenue(world, DEPOSIT, dice.pick((60, 120, 240)) if decides else 1)
+        if decides or dice.chance(0.3):
+            venue.funding_at = BEGIN + timedelta(seconds=dice.whole(5, 60) * venue.speed)
+        self._checks = Checks(world, store, venue, limits)
+        self._stage = Stage(
+            world, store, SimRedis(world), venue, Outages(world), limits, self._checks.sending
+        )
+        venue.moved = self._checks.moved
+        world.on_commit = self._checks.committed
+        self._collector = Collector(self._stage)
+        self._actors = [Actor(self._stage, "strategy", strategy if decides else script)]
+        self._actors += [
+            Actor(self._stage, f"executor-{n}", executor) for n in range(1, dice.pick((2, 2, 2, 3)))
+        ]
+        self._chaos = Chaos(self._stage, self._actors)
+        self._seconds = dice.between(20.0, 60.0)
+
+    async def go(self) -> None:
+        """Run both phases, then check what is left."""
+        self._collector.start()
+        for actor in self._actors:
+            actor.start()
+        self._chaos.start()
+        await asyncio.sleep(self._seconds)
+        self._chaos.calm()
+        await self._settled()
+        self._checks.end()
 
 
 class _Tracer:

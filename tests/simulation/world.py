@@ -3,10 +3,12 @@
 import asyncio
 import contextvars
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from tests.simulation.faults import Dice, Swarm, Tally
 from tests.simulation.loop import Process, VirtualLoop
+
+T = TypeVar("T")
 
 WORLD: Final = contextvars.Context()
 """Where callbacks run that belong to no process: what is on the wire does not freeze or die."""
@@ -58,6 +60,10 @@ class World:
         """Count a fault."""
         self.tally[f"fault {kind}"] += 1
         self.note(who, f"fault {kind}")
+
+    def chosen(self, what: str, draw: Callable[[], T]) -> T:
+        """Return how a fault looks, such as its seconds or its code: here as the seed draws it."""
+        return draw()
 
     def later(self, seconds: float, action: Callable[..., object], *values: Any) -> None:
         """Do something after ``seconds``, whatever becomes of who asked."""
