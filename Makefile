@@ -7,7 +7,7 @@ ARGS ?= run
 FAST := not slow and not compose and not nightly
 DEMO := $(if $(FOR),--for $(FOR)) $(if $(filter-out 0,$(KEEP)),--keep) $(if $(START),--start $(START)) $(if $(KILL),--kill $(KILL)) $(if $(SEED),--seed $(SEED))
 
-.PHONY: help demo test crash check nightly simulate backtest bench up down logs client dashboard format lock
+.PHONY: help demo test crash check nightly mutants simulate backtest bench up down logs client dashboard format lock
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
 
@@ -32,7 +32,12 @@ check: client ## Format, lint, types, fast tests, generated client unchanged
 
 nightly: test crash ## What `make test` and `make crash` do, then what takes minutes, then every hour of the sample
 	$(BIN)/pytest -q -m nightly tests
+	$(BIN)/python -m tests.mutants
 	$(BIN)/carry backtest run --report reports/nightly.html
+
+mutants: ## Plant each known kind of bug and see that a test finds it: make mutants [ONLY=name]
+	@deploy/prepare dev
+	$(BIN)/python -m tests.mutants $(if $(ONLY),--only "$(ONLY)")
 
 simulate: ## Fault schedules by seed, or each single fault once: make simulate SEEDS=10000 FROM=1 [TWICE=100] or SINGLE=1
 	@deploy/prepare dev

@@ -36,6 +36,8 @@ MUTANTS: Final = (
         "content_id(str(self._epoch), message.intent_id)",
         "content_id(str(self._epoch), message.intent_id, str(now))",
         f"{OF_EXECUTOR}test_an_intent_delivered_twice_makes_one_plan",
+        equivalent="An intent's id is unique in the table of plans: a second plan of it is not "
+        "stored, whatever its own id, and the stored plan is what a restart reads.",
     ),
     Mutant(
         "absent on the first not-found",

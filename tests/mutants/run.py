@@ -8,13 +8,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from tests.mutants.listed import MUTANTS
 from tests.mutants.planted import Mutant
+from tests.support.servers import embedded
 
 ROOT: Final = Path(__file__).parents[2]
 COPIED: Final = ("services", "shared", "migrations", "tests")
@@ -27,19 +28,21 @@ FAILED: Final = 1
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the list, or the bugs whose name holds ``--only``; return 1 when one survives."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants")
-    parser.add_argument("--only", default="", help="a part of the names to run")
-    only = parser.parse_args(arguments).only
-    chosen = [mutant for mutant in MUTANTS if only in mutant.name]
+    parser.add_argument("--only", action="append", help="a part of the names to run")
+    parts = parser.parse_args(arguments).only or [""]
+    chosen = [mutant for mutant in MUTANTS if any(part in mutant.name for part in parts)]
     if not chosen:
-        parser.error(f"no planted bug is named {only!r}")
-    if said := _found_without_bugs(chosen):
-        say(said)
-        return 1
+        parser.error(f"no planted bug is named {' or '.join(parts)}")
     began, wrong = time.monotonic(), 0
-    for mutant in chosen:
-        verdict, is_right, seconds, why = _tried(mutant)
-        wrong += not is_right
-        say(f"{verdict:<10} {seconds:5.1f} s  {mutant.rule:<4} {mutant.name:<55} {why}")
+    with embedded() as servers:
+        where = {"CARRY_TEST_DSN": servers.owner_dsn, "CARRY_TEST_REDIS_URL": servers.redis_url}
+        if said := _found_without_bugs(chosen, where):
+            say(said)
+            return 1
+        for mutant in chosen:
+            verdict, is_right, seconds, why = _tried(mutant, where)
+            wrong += not is_right
+            say(f"{verdict:<10} {seconds:5.1f} s  {mutant.rule:<4} {mutant.name:<55} {why}")
     say(f"{len(chosen)} planted, {wrong} not as they should be, {time.monotonic() - began:.0f} s")
     return int(wrong > 0)
 
@@ -57,26 +60,26 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def _found_without_bugs(chosen: Sequence[Mutant]) -> str:
+def _found_without_bugs(chosen: Sequence[Mutant], where: Mapping[str, str]) -> str:
     """Return what the tests say of the tree as it is; nothing when they are green."""
     tests = sorted({mutant.tier for mutant in chosen if not mutant.is_simulated})
     seeds = sorted({mutant.tier for mutant in chosen if mutant.is_simulated})
     commands = [_command(tier) for tier in seeds] + ([_pytest(tests)] if tests else [])
     with _copy() as tree:
         for command in commands:
-            ended = _ended(command, tree)
+            ended = _ended(command, tree, where)
             if ended.returncode != 0:
                 return f"without any bug this fails, so nothing is proven:\n{ended.stdout}"
     return ""
 
 
-def _tried(mutant: Mutant) -> tuple[str, bool, float, str]:
+def _tried(mutant: Mutant, where: Mapping[str, str]) -> tuple[str, bool, float, str]:
     """Return the verdict, whether it is the right one, how long it took, and what was said."""
     with _copy() as tree:
         path = tree / mutant.file
         path.write_text(planted(path.read_text(), mutant))
         began = time.monotonic()
-        ended = _ended(_command(mutant.tier), tree)
+        ended = _ended(_command(mutant.tier), tree, where)
         seconds = time.monotonic() - began
     if ended.returncode not in (0, FAILED):
         return "BROKEN", False, seconds, ended.stdout[-2_000:]
@@ -100,12 +103,15 @@ def _pytest(tests: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "pytest", *options, *tests]
 
 
-def _ended(command: Sequence[str], tree: Path) -> subprocess.CompletedProcess[str]:
+def _ended(
+    command: Sequence[str], tree: Path, where: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run one tier on servers that all share, and wait for its end."""
     own = {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         command,
         cwd=tree,
-        env={**os.environ, **own},
+        env={**os.environ, **where, **own},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -277,12 +277,13 @@ class Transaction:
         self._pool.committed()
 
 
+@pytest.mark.parametrize("commits", [1, 2])
 async def test_s9_a_commit_whose_answer_is_lost_is_remembered_and_not_repeated(
-    writer: WritePool, pool: WritePool, redis: Redis
+    writer: WritePool, pool: WritePool, redis: Redis, commits: int
 ) -> None:
     await put(writer, 1, 2, 3)
     book = Book()
-    cut: Any = CutAfterCommit(pool, 2)
+    cut: Any = CutAfterCommit(pool, commits)
     async with running(consumer(cut, redis).run(book.handle, book.remember)):
         await until(lambda: cursor(pool), 3)
     assert await seen(pool) == [(1, 1), (2, 2), (3, 3)]
