@@ -79,13 +79,13 @@ MUTANTS: Final = (
         "        if not await self._journal.resend(order.link_id, order.signed_at):\n"
         "            return False  # it has ended meanwhile\n"
         "        try:\n"
-        "            order_id = await self._place(ticket, order)\n",
+        "            order_id = await self._place(desk, ticket, order)\n",
         "        first, order.signed_at = order.signed_at, self._clock.now()\n"
         "        if not await self._journal.resend(order.link_id, order.signed_at):\n"
         "            return False  # it has ended meanwhile\n"
         "        try:\n"
         "            try:\n"
-        "                order_id = await self._place(ticket, order)\n"
+        "                order_id = await self._place(desk, ticket, order)\n"
         "            finally:\n"
         "                order.signed_at = first\n",
         f"{OF_ORDERS}test_o5_the_fence_counts_from_the_latest_send",
