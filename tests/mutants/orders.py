@@ -195,7 +195,7 @@ MUTANTS: Final = (
         "services/executor/reconcile.py",
         "        await self._journal.lease.settled()\n",
         "",
-        "1/20",
+        "7/1",
     ),
     Mutant(
         "a late fill leaves its order dead",
