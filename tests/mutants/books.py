@@ -99,12 +99,4 @@ MUTANTS: Final = (
         '    if abs(rows[-1].balance - ours) > Decimal("1e-6"):\n',
         f"{TESTS}test_balances.py::test_the_last_digit_counts",
     ),
-    Mutant(
-        "executions read again only after a lost stream",
-        "M5",
-        "services/executor/reconcile.py",
-        "            await self._catch_up()  # an execution that no event told",
-        "            pass  # an execution that no event told",
-        "21695/1",
-    ),
 )

@@ -190,6 +190,14 @@ MUTANTS: Final = (
         "test_after_an_unclean_end_nothing_is_sent_for_the_settling_time",
     ),
     Mutant(
+        "a new leader does not wait for the settling time",
+        "O15",
+        "services/executor/reconcile.py",
+        "        await self._journal.lease.settled()\n",
+        "",
+        "7/1",
+    ),
+    Mutant(
         "a late fill leaves its order dead",
         "O11",
         STORE,

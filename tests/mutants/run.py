@@ -133,5 +133,5 @@ def _copy() -> Iterator[Path]:
 
 def _first_reason(output: str) -> str:
     """Return the first line that says what went wrong."""
-    found = re.search(r"^E +(.+)$|(violated.*)$", output, re.MULTILINE)
+    found = re.search(r"^E +(.+)$|VIOLATED (.*)$", output, re.MULTILINE)
     return "" if found is None else (found[1] or found[2])[:100]

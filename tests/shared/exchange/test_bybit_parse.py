@@ -171,7 +171,7 @@ def test_a_perpetual_fee_without_a_currency_is_in_the_settle_coin() -> None:
 
 
 def test_m7_a_fee_keeps_every_digit() -> None:
-    fee = "0.000000001001002003004005"  # more than the 17 digits of a binary fraction
+    fee = "0.1000000000000000000001"  # more than the 17 digits of a binary fraction
     report = parse_execution({**EXECUTION, "execFee": fee}, Category.LINEAR)
     assert report.fill.fee == Decimal(fee)
 
