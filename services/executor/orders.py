@@ -197,7 +197,8 @@ class Orders:
         except (OrderRejected, OutcomeUnknown, Transient, Malformed, Misconfigured) as error:
             log.warning("order_probed", **_names(order), detail=str(error))
             return False
-        await self._journal.answer(order.link_id, "live", order_id=order_id)
+        if order.ended is None:
+            await self._journal.answer(order.link_id, "live", order_id=order_id)
         return True
 
     async def _cancel(self, order: Tracked) -> None:

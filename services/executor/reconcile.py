@@ -226,11 +226,12 @@ class Reconciler:
 
     async def _resolve_late(self) -> None:
         """Follow to its end what a late fill brought back to life after it was proven absent."""
+        followed = {link for desk in self._executor.desks.values() for link in desk.orders}
         async with self._journal.pool.acquire() as connection:
             attempts = await read_open_attempts(connection)
-        for attempt in attempts:
+        for attempt in attempts:  # what was followed may have ended while they were read
             desk = self._desk_of(attempt)
-            if desk is not None and attempt.link_id not in desk.orders:
+            if desk is not None and attempt.link_id not in {*followed, *desk.orders}:
                 order = desk.orders[attempt.link_id] = _tracked(attempt)
                 await self._orders.settle(desk, order)
 
