@@ -95,6 +95,7 @@ async def claimed(pool: WritePool) -> AsyncIterator[Bench]:
         await claim_attempt(connection, attempt, pair="BTCUSDT", epoch=lease.epoch, kill_level=1)
     order = Tracked("order", "plan", Leg.SPOT, Category.SPOT, "BTCUSDT", now, "c")
     desk.orders["order"] = order
+    desk.loaded.set()
     gateway = SlowVenue(clock)
     orders = Orders(
         gateway, journal=journal, clock=clock, pace=PACE, metrics=metrics, guard=Guard()
