@@ -124,7 +124,7 @@ async def driven(folder: Path, script: str = "", **changes: Any) -> AsyncIterato
     path = folder / "script.yaml"
     path.write_text(script)
     plain: dict[str, Any] = {
-        "database": None, "start": None, "api_key": KEY, "api_secret": SECRET,
+        "database": None, "start": None, "key": (KEY, SECRET),
         "speed": 1, "synthetic": 5, "faults": path,
     }  # fmt: skip
     clock = ManualClock()

@@ -43,7 +43,7 @@ def traded(address: str) -> dict[str, str]:
 async def test_unmodified_pybit_trades_and_listens_with_its_own_rsa_key(
     tmp_path: Path, pointed_at: Callable[[Simulator], None]
 ) -> None:
-    async with serving(settings(tmp_path, api_secret=PUBLIC, autostart=True)) as simulator:
+    async with serving(settings(tmp_path, key=(KEY, PUBLIC), autostart=True)) as simulator:
         pointed_at(simulator)
         fill = await asyncio.to_thread(traded, simulator.address)
     assert (fill["orderLinkId"], fill["execQty"]) == ("rsa", "0.5")
@@ -57,7 +57,7 @@ async def test_unmodified_pybit_trades_and_listens_with_its_own_rsa_key(
 async def test_a_signature_of_anything_but_the_private_half_is_refused(
     tmp_path: Path, secret: str, rsa: bool
 ) -> None:
-    async with serving(settings(tmp_path, api_secret=PUBLIC)) as simulator:
+    async with serving(settings(tmp_path, key=(KEY, PUBLIC))) as simulator:
         session = HTTP(api_key=KEY, api_secret=secret, rsa_authentication=rsa)
         session.endpoint = f"http://{simulator.address}"
         with contextlib.closing(session.client), pytest.raises(InvalidRequestError, match="10004"):
@@ -68,7 +68,7 @@ async def test_a_signature_of_anything_but_the_private_half_is_refused(
 async def test_our_clients_sign_with_the_private_key_that_the_secret_holds(
     tmp_path: Path, client: str
 ) -> None:
-    async with serving(settings(tmp_path, api_secret=PUBLIC)) as simulator:
+    async with serving(settings(tmp_path, key=(KEY, PUBLIC))) as simulator:
         where = simulator.address
         gateway = gateway_of(
             client,
@@ -94,5 +94,5 @@ def test_a_client_refuses_to_start_on_a_text_that_can_sign_nothing(pem: str) -> 
 
 async def test_a_venue_refuses_to_start_on_a_text_that_can_verify_nothing(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="holds no RSA key"):
-        async with driven(tmp_path, api_secret="-----BEGIN PUBLIC KEY-----\nno\n"):
+        async with driven(tmp_path, key=(KEY, "-----BEGIN PUBLIC KEY-----\nno\n")):
             pytest.fail("it opened")
