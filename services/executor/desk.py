@@ -45,7 +45,8 @@ log = structlog.get_logger()
 class Tracked:
     """An order of ours that has not come to its end: final, with all its executions booked.
 
-    One that ``rests`` may stay at the venue until it is ``unwanted``.
+    One that ``rests`` may stay at the venue until it is ``unwanted``. A kill of level
+    ``forbidden_at`` stops it from being sent again.
     """
 
     link_id: str
@@ -60,6 +61,7 @@ class Tracked:
     ended: str | None = None
     rests: bool = False
     unwanted: bool = False
+    forbidden_at: int = 1
 
 
 class Desk:

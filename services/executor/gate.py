@@ -104,7 +104,8 @@ class Gate:
         attempt = self._aged(attempt, plan.pair)
         if not adds:
             async with self._journal.pool.acquire() as connection:
-                return await self._journaled(connection, attempt, plan.pair, self._reduce_level)
+                level = self.forbidden_at(adds=False)
+                return await self._journaled(connection, attempt, plan.pair, level)
         refused = self._review(plan, desk) or review_price(
             attempt.limit_price, self._market.of(plan.pair), self._limits
         )
@@ -112,7 +113,12 @@ class Gate:
             return refused
         async with self._journal.transaction() as connection:
             refused = await self._admit(connection, _wish(plan, attempt))
-            return refused or await self._journaled(connection, attempt, plan.pair, FORBIDS_RISK)
+            level = self.forbidden_at(adds=True)
+            return refused or await self._journaled(connection, attempt, plan.pair, level)
+
+    def forbidden_at(self, *, adds: bool) -> int:
+        """Return the kill level from which on an order may not be sent."""
+        return FORBIDS_RISK if adds else self._reduce_level
 
     def adds_risk(self, plan: PlanRow, desk: Desk) -> bool:
         """Return whether the plan's target is above what is hedged."""

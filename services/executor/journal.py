@@ -134,10 +134,12 @@ class Journal:
             await self.say(connection, [_started(plan)])
         return begun
 
-    async def resend(self, link_id: str, signed_at: datetime) -> bool:
-        """Journal one more send of the same order; False when it has ended: send nothing."""
+    async def resend(self, link_id: str, signed_at: datetime, kill_level: int) -> bool:
+        """Journal one more send; False when it has ended or such a kill stands: send nothing."""
         async with self.transaction() as connection:
-            return await resend_attempt(connection, link_id, signed_at, self.lease.epoch)
+            return await resend_attempt(
+                connection, link_id, signed_at, self.lease.epoch, kill_level
+            )
 
     async def answer(
         self,

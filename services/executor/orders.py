@@ -50,6 +50,7 @@ class Pace:
     receive_window_seconds: float = 3.0
     skew_seconds: float = 0.25
     read_lag_seconds: float = 5.0
+    taken_lag_seconds: float = 30.0
     proof_gap_seconds: float = 1.0
     stalled_seconds: float = 1.0
     doubt_alarm_seconds: float = 60.0
@@ -105,8 +106,8 @@ class Orders:
             if number:
                 await self._clock.sleep(self._pace.poll_seconds)
                 order.signed_at = self._clock.now()
-                if not await self._journal.resend(order.link_id, order.signed_at):
-                    break  # it has ended meanwhile: a fill of an earlier send was booked
+                if not await self._resend(order):
+                    break  # an earlier send has ended it, or a kill stands
             try:
                 order_id = await self._place(desk, ticket, order)
             except OrderRejected as error:
@@ -143,10 +144,10 @@ class Orders:
     ) -> None:
         """Read an order by its id until it has come to its end or is proven absent.
 
-        Absent needs two reads, both begun after the fence, that find neither order nor execution.
-        With its ``ticket`` an order that no read shows is also sent again, under its own id: the
-        venue takes it now or knows it already, and never both. What rests and is unwanted is
-        cancelled until it is gone.
+        Absent needs two reads, both begun after the fence, that find neither order nor execution;
+        the fence of an order that was ``accepted`` lies further off. With its ``ticket`` an order
+        that no read shows is also sent again, under its own id: the venue takes it now or knows it
+        already, and never both. What rests and is unwanted is cancelled until it is gone.
         """
         proofs, proven_at, began, probes = 0, 0.0, self._clock.monotonic(), 0
         while order.ended is None:
@@ -158,13 +159,13 @@ class Orders:
                 await self._cancel(order)
             if found is None:
                 pass  # the venue did not answer: nothing is known
-            elif found or accepted:
+            elif found:
                 proofs = 0
-            elif ticket is not None and probes < PROBES and self._is_stale(order):
+            elif ticket is not None and not accepted and probes < PROBES and self._is_stale(order):
                 probes += 1
                 accepted = await self._probe(desk, ticket, order)
             elif (
-                self._is_behind_fence(order, read_at)
+                self._is_behind_fence(order, read_at, accepted=accepted)
                 and at - proven_at >= self._pace.proof_gap_seconds
             ):
                 proofs, proven_at = proofs + 1, at
@@ -190,8 +191,8 @@ class Orders:
         Only a yes tells anything: a refusal of this send may come of what an earlier one did.
         """
         order.signed_at = self._clock.now()
-        if not await self._journal.resend(order.link_id, order.signed_at):
-            return False  # it has ended meanwhile
+        if not await self._resend(order):
+            return False  # an earlier send has ended it, or a kill stands
         try:
             order_id = await self._place(desk, ticket, order)
         except (OrderRejected, OutcomeUnknown, Transient, Malformed, Misconfigured) as error:
@@ -201,6 +202,9 @@ class Orders:
             await self._journal.answer(order.link_id, "live", order_id=order_id)
         return True
 
+    async def _resend(self, order: Tracked) -> bool:
+        return await self._journal.resend(order.link_id, order.signed_at, order.forbidden_at)
+
     async def _cancel(self, order: Tracked) -> None:
         """Ask for the end of a resting order; only a read says that it came."""
         try:
@@ -209,10 +213,16 @@ class Orders:
         except (OrderRejected, OutcomeUnknown, Transient, Malformed) as error:
             log.warning("cancel_unanswered", **_names(order), detail=str(error))
 
-    def _is_behind_fence(self, order: Tracked, read_at: datetime) -> bool:
-        now = self._clock.now()
-        age = now - order.signed_at
-        return age <= FORGETS_AFTER and read_at >= order.signed_at + self._pace.fence
+    def _is_behind_fence(self, order: Tracked, read_at: datetime, *, accepted: bool) -> bool:
+        """Whether an order that no read shows can appear no more.
+
+        One that the venue has taken may be invisible for longer; but it must not be waited for for
+        ever either: a venue that loses what it took would leave one leg alone.
+        """
+        fence = order.signed_at + self._pace.fence
+        if accepted:
+            fence += timedelta(seconds=self._pace.taken_lag_seconds)
+        return self._clock.now() - order.signed_at <= FORGETS_AFTER and read_at >= fence
 
     async def _place(self, desk: Desk, ticket: OrderTicket, order: Tracked) -> str:
         """Send once and wait for the answer, not longer than the other leg may stand alone.

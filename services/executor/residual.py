@@ -13,7 +13,10 @@ from services.executor.last_resort import LastResort
 from shared.domain.money import ZERO, plain
 from shared.domain.policy import ExecutionPolicy
 from shared.runtime.clock import Clock
+from shared.store.kill import press_kill_once
 
+CANCELS: Final = 2
+BY: Final = "executor"
 LOOK_SECONDS: Final = 1.0
 AGAIN_SECONDS: Final = 15.0
 
@@ -79,7 +82,7 @@ class Residuals:
         await self._executor.repair(desk)
 
     async def _tell(self, desk: Desk) -> None:
-        """Warn, page and, past the last deadline, say that nothing helped (R:H1)."""
+        """Warn, page and, past the last deadline, let nothing new begin anywhere (R:H1)."""
         name, seconds = desk.pair.name, desk.unhedged_for
         if seconds < self._policy.warn_after_seconds:
             self._warned.discard(name)
@@ -90,5 +93,7 @@ class Residuals:
             log.warning("leg_alone", pair=name, correlation_id=desk.correlation_id, detail=detail)
         if seconds >= self._policy.flat_after_seconds:
             await self._journal.alarm("naked_too_long", detail, name)
+            async with self._journal.transaction() as connection:  # what reduces goes on
+                await press_kill_once(connection, CANCELS, f"naked: {name}: {detail}", BY)
         elif seconds >= self._policy.unwind_after_seconds:
             await self._journal.alarm("leg_alone", detail, name)

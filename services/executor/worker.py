@@ -286,6 +286,7 @@ class Worker:
             hedges = send.purpose is Purpose.HEDGE
             reached(CrashPoint.HEDGE_WANTED if hedges else CrashPoint.UNWIND_WANTED)
         opens = send.purpose is Purpose.FIRST and self._gate.adds_risk(plan, self.desk)
+        order.forbidden_at = self._gate.forbidden_at(adds=opens)
         self.desk.orders[link_id] = order
         self._refused = await self._gate.claim(plan, self.desk, attempt, adds=opens)
         if self._refused is not None:

@@ -37,9 +37,11 @@ CLAIM_ATTEMPT: Final = """
            (SELECT said FROM killed) AS killed"""
 RESEND_ATTEMPT: Final = """
     WITH sent AS (
-            UPDATE execution.attempt SET sends = sends + 1, signed_at = $2, updated_at = $2
-            WHERE link_id = $1 AND state IN ('submitting', 'unknown')
-            RETURNING link_id, sends, signed_at)
+            UPDATE execution.attempt a SET sends = sends + 1, signed_at = $2, updated_at = $2
+            FROM execution.plan p
+            WHERE a.link_id = $1 AND a.state IN ('submitting', 'unknown') AND p.id = a.plan_id
+              AND execution.forbidding($4, p.pair) IS NULL
+            RETURNING a.link_id, a.sends, a.signed_at)
     INSERT INTO execution.send (link_id, number, signed_at, lease_epoch)
     SELECT link_id, sends, signed_at, $3 FROM sent RETURNING number"""
 ANSWER_ATTEMPT: Final = """
@@ -224,10 +226,13 @@ async def claim_attempt(
 
 
 async def resend_attempt(
-    connection: Connection, link_id: str, signed_at: datetime, epoch: int
+    connection: Connection, link_id: str, signed_at: datetime, epoch: int, kill_level: int
 ) -> bool:
-    """Journal one more send of the same order; False when its end is known, so nothing is sent."""
-    number = await connection.fetchval(RESEND_ATTEMPT, link_id, signed_at, epoch)
+    """Journal one more send of the same order; False when nothing may be sent.
+
+    Its end is known, or a kill of ``kill_level`` or more stands.
+    """
+    number = await connection.fetchval(RESEND_ATTEMPT, link_id, signed_at, epoch, kill_level)
     return number is not None
 
 

@@ -43,7 +43,7 @@ MUTANTS: Final = (
         "absent on the first not-found",
         "O5",
         ORDERS,
-        "                self._is_behind_fence(order, read_at)\n",
+        "                self._is_behind_fence(order, read_at, accepted=accepted)\n",
         "                read_at >= order.signed_at\n",
         f"{OF_ORDERS}test_o5_an_order_is_absent_after_two_reads_begun_behind_the_fence",
     ),
@@ -59,8 +59,8 @@ MUTANTS: Final = (
         "a read that began before the fence is a proof",
         "O5",
         ORDERS,
-        "read_at >= order.signed_at + self._pace.fence",
-        "now >= order.signed_at + self._pace.fence",
+        "<= FORGETS_AFTER and read_at >= fence",
+        "<= FORGETS_AFTER and self._clock.now() >= fence",
         f"{OF_ORDERS}test_o5_an_order_is_absent_after_two_reads_begun_behind_the_fence",
     ),
     Mutant(
@@ -76,13 +76,13 @@ MUTANTS: Final = (
         "O5",
         ORDERS,
         "        order.signed_at = self._clock.now()\n"
-        "        if not await self._journal.resend(order.link_id, order.signed_at):\n"
-        "            return False  # it has ended meanwhile\n"
+        "        if not await self._resend(order):\n"
+        "            return False  # an earlier send has ended it, or a kill stands\n"
         "        try:\n"
         "            order_id = await self._place(desk, ticket, order)\n",
         "        first, order.signed_at = order.signed_at, self._clock.now()\n"
-        "        if not await self._journal.resend(order.link_id, order.signed_at):\n"
-        "            return False  # it has ended meanwhile\n"
+        "        if not await self._resend(order):\n"
+        "            return False  # an earlier send has ended it, or a kill stands\n"
         "        try:\n"
         "            try:\n"
         "                order_id = await self._place(desk, ticket, order)\n"
@@ -160,9 +160,25 @@ MUTANTS: Final = (
         "an ended order is sent again",
         "O2",
         STORE,
-        "            WHERE link_id = $1 AND state IN ('submitting', 'unknown')\n",
-        "            WHERE link_id = $1\n",
+        "            WHERE a.link_id = $1 AND a.state IN ('submitting', 'unknown') AND",
+        "            WHERE a.link_id = $1 AND",
         f"{OF_JOURNAL}test_an_order_that_has_ended_is_not_sent_again",
+    ),
+    Mutant(
+        "sent again under a kill",
+        "K1",
+        STORE,
+        "              AND execution.forbidding($4, p.pair) IS NULL\n",
+        "              AND $4::integer IS NOT NULL\n",
+        f"{OF_ORDERS}test_k1_no_order_that_adds_risk_is_sent_again_under_a_kill",
+    ),
+    Mutant(
+        "what the venue lost is waited for for ever",
+        "H1",
+        ORDERS,
+        "            elif found:\n",
+        "            elif found or accepted:\n",
+        f"{OF_ORDERS}test_an_order_that_the_venue_took_and_lost_is_given_up_after_longer",
     ),
     Mutant(
         "claim without the lease",

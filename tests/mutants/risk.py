@@ -14,8 +14,9 @@ MUTANTS: Final = (
         "limits checked outside the claim",
         "H6",
         "services/executor/gate.py",
-        "            return refused or await self._journaled(connection, attempt, plan.pair, "
-        "FORBIDS_RISK)\n",
+        "            level = self.forbidden_at(adds=True)\n"
+        "            return refused or await self._journaled("
+        "connection, attempt, plan.pair, level)\n",
         "        if refused is not None:\n"
         "            return refused\n"
         "        async with self._journal.transaction() as connection:\n"

@@ -21,6 +21,7 @@ from services.executor.orders import Orders, Pace
 from shared.domain.instrument import Category
 from shared.domain.order import Leg, OrderTicket, Side
 from shared.exchange.ports import OrderReport
+from shared.store.kill import press_kill
 from shared.store.orders import AttemptRow, claim_attempt
 from shared.store.plans import insert_plan
 from shared.store.pool import WritePool
@@ -117,6 +118,36 @@ async def test_o5_an_order_is_absent_after_two_reads_begun_behind_the_fence(
         # The read begun at second 8 ends behind the fence and proves nothing: 9 and 10 do.
         assert bench.venue.began == list(range(11))
         assert await bench.stored() == ("absent", [bench.attempt.signed_at])
+
+
+async def test_an_order_that_the_venue_took_and_lost_is_given_up_after_longer(
+    pool: WritePool,
+) -> None:
+    async with claimed(pool) as bench:
+        await bench.orders.settle(bench.desk, bench.order, accepted=True, ticket=TICKET)
+        # 8.25 s and 30 s more: the reads begun at seconds 39 and 40 prove it, and none is sent.
+        assert bench.venue.began == list(range(41))
+        assert bench.venue.signed == []
+        assert (await bench.stored())[0] == "absent"
+
+
+async def test_k1_no_order_that_adds_risk_is_sent_again_under_a_kill(pool: WritePool) -> None:
+    async with claimed(pool) as bench:
+        async with pool.acquire() as connection:
+            await press_kill(connection, 1, "drill", "me")
+        await bench.orders.settle(bench.desk, bench.order, ticket=TICKET)
+        assert bench.venue.signed == []
+        assert await bench.stored() == ("absent", [bench.attempt.signed_at])
+
+
+async def test_what_reduces_is_sent_again_also_under_a_kill(pool: WritePool) -> None:
+    async with claimed(pool) as bench:
+        async with pool.acquire() as connection:
+            await press_kill(connection, 1, "drill", "me")
+        bench.order.forbidden_at = 4
+        await bench.orders.settle(bench.desk, bench.order, ticket=TICKET)
+        assert len(bench.venue.signed) == 1
+        assert (await bench.stored())[0] == "filled"
 
 
 async def test_o5_the_fence_counts_from_the_latest_send(pool: WritePool) -> None:

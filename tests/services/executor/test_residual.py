@@ -78,6 +78,8 @@ async def test_a_leg_that_stays_alone_is_told_and_then_paged(
                 "WHERE convert_from(body, 'UTF8') LIKE '%alarm_raised%' ORDER BY sequence"
             )
             assert [str(r["name"])[: len(a)] for r, a in zip(rows, alarms, strict=True)] == alarms
+            kills = await rig.rows("SELECT level, reason FROM execution.kill")
+            assert [k["level"] for k in kills] == ([2] if seconds > 60 else [])
 
 
 async def test_while_the_venue_does_not_answer_nothing_is_opened_anywhere(pool: WritePool) -> None:

@@ -177,7 +177,7 @@ async def test_o2_a_claim_is_an_order_and_its_first_send_and_a_re_send_is_anothe
 ) -> None:
     assert await claim(store) == Claim(held=True, made=True, killed=None)
     later = NOW + timedelta(seconds=9)
-    assert await resend_attempt(store, "order", later, 6)
+    assert await resend_attempt(store, "order", later, 6, 1)
     sends = await store.fetch("SELECT * FROM execution.send ORDER BY number")
     assert [tuple(row) for row in sends] == [("order", 1, NOW, 5), ("order", 2, later, 6)]
     attempt = await store.fetchrow("SELECT * FROM execution.attempt")
@@ -189,7 +189,7 @@ async def test_o2_a_claim_is_an_order_and_its_first_send_and_a_re_send_is_anothe
 async def test_an_order_that_has_ended_is_not_sent_again(store: Any) -> None:
     await claim(store)
     await end_attempt(store, "order", "filled", NOW, order_id="v", message=None)
-    assert not await resend_attempt(store, "order", NOW, 5)
+    assert not await resend_attempt(store, "order", NOW, 5, 1)
     assert await store.fetchval("SELECT count(*) FROM execution.send") == 1
 
 
@@ -208,7 +208,7 @@ async def test_k1_under_a_kill_nothing_is_journaled(store: Any) -> None:
 async def test_o4_a_refusal_ends_an_order_only_when_it_was_sent_once(store: Any) -> None:
     await claim(store)
     await claim(store, replace(ATTEMPT, link_id="twice", number=2))
-    await resend_attempt(store, "twice", NOW, 5)
+    await resend_attempt(store, "twice", NOW, 5, 1)
     await answer_attempt(store, "order", "rejected", NOW, code=110007, message="no")
     with pytest.raises(asyncpg.RestrictViolationError, match="after a re-send"):
         await answer_attempt(store, "twice", "rejected", NOW, code=110007, message="no")
@@ -217,7 +217,7 @@ async def test_o4_a_refusal_ends_an_order_only_when_it_was_sent_once(store: Any)
 
 async def test_an_order_shown_as_rejected_after_a_re_send_ends_as_cancelled(store: Any) -> None:
     await claim(store)
-    await resend_attempt(store, "order", NOW, 5)
+    await resend_attempt(store, "order", NOW, 5, 1)
     await end_attempt(store, "order", "rejected", NOW, order_id="v", message="EC_x")
     assert await state(store) == "cancelled"
 
