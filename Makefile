@@ -80,8 +80,8 @@ lock: ## Pin what the project needs anew, with hashes and without addresses
 	@deploy/prepare dev
 	$(BIN)/pip install --quiet --disable-pip-version-check uv
 	# What tests run with comes first, so that nothing else is pinned to versions never tested.
-	for spec in "dev:--extra embedded --extra backtest --extra ccxt --extra dev" \
-	  "runtime:--extra backtest -c requirements/dev.txt" \
+	for spec in "dev:--extra embedded --extra backtest --extra ccxt --extra dask --extra dev" \
+	  "runtime:--extra backtest --extra dask -c requirements/dev.txt" \
 	  "demo:--extra embedded --extra backtest -c requirements/dev.txt"; do \
 	  $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11.0 --no-emit-index-url \
 	    --no-header --no-annotate $${spec#*:} pyproject.toml -o requirements/$${spec%%:*}.txt; \
