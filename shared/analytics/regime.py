@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+import numpy as np
 from scipy.stats import percentileofscore
 
 from shared.analytics.series import Floats, series
@@ -47,6 +48,21 @@ def standing(history: Sequence[float] | Floats, level: float) -> Standing | None
         return None
     percentile = float(percentileofscore(known, level, kind="mean"))
     return Standing(percentile, regime_of(percentile))
+
+
+def rolling_percentile(values: Sequence[float] | Floats, window: int) -> Floats:
+    """Return where each value stands among the last ``window``, itself included, (n,), 0 to 100.
+
+    The same as ``standing`` of each window's newest, all at once; NaN until ``window`` are known.
+    """
+    known = series(values, "values")
+    result = np.full(len(known), np.nan)
+    if len(known) >= window:
+        windows = np.lib.stride_tricks.sliding_window_view(known, window)
+        newest = windows[:, -1:]
+        below, equal = np.sum(windows < newest, axis=1), np.sum(windows == newest, axis=1)
+        result[window - 1 :] = 100.0 * (below + 0.5 * equal) / window
+    return result
 
 
 def regime_of(percentile: float) -> Regime:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from scipy.special import stdtr
 from scipy.stats import linregress
 
 from shared.analytics.series import Floats, is_constant, series
@@ -53,18 +54,35 @@ def linear_trend(values: Sequence[float] | Floats) -> Trend | None:
     )
 
 
-def rolling_slope(values: Sequence[float] | Floats, window: int) -> Floats:
-    """Return the slope per settlement of each window, (n,), NaN until ``window`` are known.
+@dataclass(frozen=True, slots=True)
+class Trends:
+    """The lines through the last values at each settlement, all (n,), NaN until there are enough.
 
-    The same line as ``linear_trend``, for all windows at once.
+    ``middle`` is each line's value in the middle of its window, which is the window's mean.
     """
+
+    slope: Floats
+    p_value: Floats
+    middle: Floats
+
+
+def rolling_trend(values: Sequence[float] | Floats, window: int) -> Trends:
+    """Return the lines through each ``window`` of values: as ``linear_trend``, all at once."""
     known = series(values, "values")
     if window < FEWEST:
         raise ValueError(f"a window of {window} is too short: it needs {FEWEST} or more")
-    result = np.full(len(known), np.nan)
+    slope, p_value, middle = (np.full(len(known), np.nan) for _ in range(3))
     if len(known) >= window:
+        at = slice(window - 1, None)
+        windows = np.asarray(np.lib.stride_tricks.sliding_window_view(known, window))
         x = np.arange(window, dtype=np.float64) - (window - 1) / 2.0
-        windows = np.lib.stride_tricks.sliding_window_view(known, window)
-        slopes = windows @ x / float(x @ x)
-        result[window - 1 :] = np.where(is_constant(np.asarray(windows)), 0.0, slopes)
-    return result
+        still = is_constant(windows)
+        middle[at] = np.where(still, windows[:, 0], np.mean(windows, axis=1))
+        slope[at] = np.where(still, 0.0, windows @ x / float(x @ x))
+        rest = windows - middle[at, np.newaxis] - slope[at, np.newaxis] * x
+        error = np.sqrt(np.sum(rest**2, axis=1) / (window - 2) / float(x @ x))
+        exact = error == 0.0
+        t = np.abs(slope[at]) / np.where(exact, 1.0, error)
+        sure = np.where(exact, 0.0, 2.0 * stdtr(window - 2, -t))
+        p_value[at] = np.where(still, 1.0, sure)
+    return Trends(slope, p_value, middle)
