@@ -25,7 +25,7 @@ from shared.domain.policy import CarryPolicy, ExecutionPolicy
 from shared.domain.risk import RiskLimits
 
 T = TypeVar("T")
-Value = Decimal | int | timedelta
+Value = Decimal | int | str | timedelta
 
 HASH_DIGITS: Final = 16
 DURATIONS: Final = {"seconds": 1, "hours": 3_600, "days": 86_400}
@@ -35,19 +35,46 @@ _USDT: Final = (Decimal(1), Decimal(1_000_000_000))
 _MAKER_FEE: Final = (Decimal("-0.01"), Decimal("0.5"))
 _HEDGE_SECONDS: Final = (Decimal("0.1"), Decimal(60))
 _WINDOW: Final = (timedelta(0), timedelta(hours=1))
+_SHARE: Final = (Decimal(0), Decimal(1))
 
 BOUNDS: Final[Mapping[type, Mapping[str, tuple[Value, Value]]]] = {
     CarryPolicy: {
         "forecast_settlements": (1, 1_000),
+        "history": (timedelta(days=1), timedelta(days=1_100)),
+        "exit_settlements": (1, 1_000),
         "hold": (timedelta(hours=1), timedelta(days=366)),
         "entry_margin": _FRACTION,
         "break_even_limit_settlements": (1, 10_000),
+        "loss_probability_max": _SHARE,
+        "entry_lead": _WINDOW,
         "exit_margin": _FRACTION,
+        "exit_confidence": (Decimal("0.5"), Decimal("0.999")),
+        "payment_wait": (timedelta(0), timedelta(hours=8)),
+        "switching_margin": _FRACTION,
         "slippage_allowance": _FRACTION,
         "pair_notional": _USDT,
         "gross_notional": _USDT,
+        "cluster_notional": _USDT,
+        "clusters": ("0", "~"),
         "max_pairs": (1, 100),
         "depth_share": (Decimal("0.001"), Decimal(1)),
+        "trim_share": _SHARE,
+        "capital": _USDT,
+        "capital_share": (Decimal("0.01"), Decimal(1)),
+        "kelly_fraction": (Decimal("0.01"), Decimal(1)),
+        "kelly_cap": (Decimal("0.001"), Decimal(1)),
+        "basis_error": _FRACTION,
+        "collateral_ratio": _SHARE,
+        "maintenance_rate": _FRACTION,
+        "borrow_margin_rate": _FRACTION,
+        "liquidation_distance": (Decimal("0.01"), Decimal(10)),
+        "unwind_time": (timedelta(0), timedelta(days=7)),
+        "unwind_slippage": _FRACTION,
+        "weight_value": _SHARE,
+        "weight_persistence": _SHARE,
+        "weight_trend": _SHARE,
+        "weight_reversion": _SHARE,
+        "weight_safety": _SHARE,
         "spot_taker_fee": _FRACTION,
         "perp_taker_fee": _FRACTION,
         "basis_limit": _FRACTION,
@@ -186,9 +213,11 @@ def _value(hint: Any, key: str, raw: Any, where: str) -> Any:
         return raw
     if hint is Decimal:
         return _decimal(key, raw, where)
-    if not isinstance(raw, list) or not raw:
-        raise Misconfigured(f"{where}: {key} = {_shown(raw)} is not a list of numbers.")
-    return tuple(_decimal(key, item, where) for item in raw)
+    words = hint == tuple[str, ...]
+    if not isinstance(raw, list) or not raw or (words and not all(type(w) is str for w in raw)):
+        kind = "words" if words else "numbers"
+        raise Misconfigured(f"{where}: {key} = {_shown(raw)} is not a list of {kind}.")
+    return tuple(raw) if words else tuple(_decimal(key, item, where) for item in raw)
 
 
 def _decimal(key: str, raw: Any, where: str) -> Decimal:
@@ -203,6 +232,8 @@ def _decimal(key: str, raw: Any, where: str) -> Decimal:
 
 
 def _require_within(bounds: tuple[Value, Value], value: Any, where: str) -> None:
+    least: Any
+    most: Any
     least, most = bounds
     for item in value if isinstance(value, tuple) else (value,):
         if not least <= item <= most:
@@ -216,6 +247,7 @@ def _require_consistent(loaded: PolicySet, where: str) -> None:
                 f"{where}, [{name}]: gross_notional {group.gross_notional} is less than "
                 f"pair_notional {group.pair_notional}."
             )
+    _require_consistent_carry(loaded.carry, where)
     for name in ("bands", "unwind_bands"):
         bands = getattr(loaded.execution, name)
         if list(bands) != sorted(bands):
@@ -226,6 +258,16 @@ def _require_consistent(loaded: PolicySet, where: str) -> None:
     deadlines = [getattr(loaded.execution, name) for name in ladder]
     if deadlines != sorted(deadlines):
         raise Misconfigured(f"{where}, [execution]: {', '.join(ladder)} must come in this order.")
+
+
+def _require_consistent_carry(carry: CarryPolicy, where: str) -> None:
+    weights = sum(carry.weights.values())
+    if weights != 1:
+        raise Misconfigured(f"{where}, [carry]: the weights sum to {weights}; they must sum to 1.")
+    named = [base for group in carry.clusters for base in group.split()]
+    twice = sorted({base for base in named if named.count(base) > 1})
+    if twice:
+        raise Misconfigured(f"{where}, [carry]: clusters names {twice[0]} more than once.")
 
 
 def _shown(raw: Any) -> str:

@@ -40,7 +40,12 @@ def expected_rate(settlements: Sequence[FundingSettlement], window: int) -> Deci
     if len(recent) < window or window < 1:
         return None
     newest = recent[-1].interval
-    return mean(tuple(s.rate * _hours(newest) / _hours(s.interval) for s in recent))
+    return mean(
+        tuple(
+            s.rate if s.interval == newest else s.rate * _hours(newest) / _hours(s.interval)
+            for s in recent
+        )
+    )
 
 
 def settlements_within(duration: timedelta, interval: timedelta) -> int:

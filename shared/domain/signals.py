@@ -1,0 +1,66 @@
+"""What statistics say of one pair as of its newest settlement: an input of the core.
+
+They are made of floats outside and quantised on the way in (``shared.analytics.signals``).
+"""
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from decimal import Decimal
+
+from shared.domain.money import ONE, ZERO, ratio
+
+Distribution = tuple[Decimal, ...]
+"""Evenly spaced quantiles, ascending: the first is the least outcome, the last the greatest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """Rates are fractions of notional for one interval, that of the newest settlement.
+
+    ``*_mean`` is the expected mean rate of the next settlements (``next``: one; ``exit`` and
+    ``hold``: as many as the policy says), ``*_error`` its standard error. ``slope`` is per
+    settlement, ``slope_p`` two-sided. ``percentile`` is where the newest rate lies among the known
+    ones, 0 to 1; ``regime`` its name. ``persistence`` is the chance that a positive rate follows a
+    positive one. ``worst_rate`` is the rate under which one settlement in a thousand lies.
+    ``hold_outcomes`` is the distribution of the sum of all rates of a hold. ``has_skill`` says
+    whether the forecast beat "next equals last" out of sample. None is not known.
+    """
+
+    as_of: datetime
+    next_mean: Decimal | None
+    exit_mean: Decimal | None
+    exit_error: Decimal | None
+    hold_mean: Decimal | None
+    hold_error: Decimal | None
+    slope: Decimal | None
+    slope_p: Decimal | None
+    z_score: Decimal | None
+    percentile: Decimal | None
+    regime: str | None
+    persistence: Decimal | None
+    worst_rate: Decimal | None
+    hold_outcomes: Distribution | None
+    has_skill: bool | None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every number is known."""
+        return all(getattr(self, name) is not None for name in _NAMES)
+
+
+_NAMES = tuple(field.name for field in fields(Signals))
+
+
+def share_below(outcomes: Distribution, value: Decimal) -> Decimal:
+    """Return the probability of an outcome under ``value``, 0 to 1, linear between quantiles.
+
+    Of outcomes that are all alike none is under their own value. Takes at least two quantiles.
+    """
+    if value <= outcomes[0]:
+        return ZERO
+    if value > outcomes[-1]:
+        return ONE
+    above = next(n for n, outcome in enumerate(outcomes) if outcome >= value)
+    low, high = outcomes[above - 1], outcomes[above]
+    within = ratio(value - low, high - low)
+    return ratio(above - 1 + within, Decimal(len(outcomes) - 1))
