@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Final
 
 from services.backtest.products import pairs
+from shared.analytics.deciding import Statistician
 from shared.domain.errors import InvariantViolation, Misconfigured
 from shared.domain.events import PairSettled, TargetSet
 from shared.domain.execution import Finish, Outcome, PlanProgress, Send, advance, first_leg
@@ -141,7 +142,10 @@ class _Run:
         }
         rules = [venue_rule(p) for p in products if p.symbol in self._pairs]
         self._venue = Exchange(rules, {STABLE: deposit}, self._start_ms)
-        self._view = MarketView(self._pairs.values(), keep=policy.forecast_settlements)
+        self._view = MarketView(
+            self._pairs.values(), policy.settlements_most, policy.forecast_settlements
+        )
+        self._statistician = Statistician(self._view, policy)
         self._portfolio = Portfolio()
         self._positions = {name: PairPosition() for name in self._pairs}
         self._seen_fills = 0
@@ -252,6 +256,7 @@ class _Run:
         return _instant(settled.at_ms + (passed + 1) * interval), hours
 
     def _decide(self, instant: datetime) -> None:
+        self._statistician.tell_all()
         market = self._view.snapshot(instant)
         decision = decide(self._portfolio, market, self._policy)
         for appraisal in decision.appraisals:

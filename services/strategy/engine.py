@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import chain
 from typing import Any, Protocol
 
 import structlog
 
 from services.strategy.record import DecisionInputs, encode_inputs, inputs_hash, verdicts
+from shared.analytics.deciding import Statistician
 from shared.bus.messages import (
     ExecutionEvent,
     FundingSettled,
@@ -38,6 +40,7 @@ from shared.store.decisions import (
     read_last_instant,
     read_targets,
 )
+from shared.store.funding import read_recent_settlements
 from shared.store.pool import WritePool
 
 INSTANT_GRID = timedelta(minutes=1)
@@ -86,6 +89,7 @@ class Engine:
         self._policy = policy
         self._policy_hash = policy_hash
         self._view = view
+        self._statistician = Statistician(view, policy)
         self._pace = pace
         self._portfolio = Portfolio()
         self._intents: dict[str, str] = {}
@@ -159,6 +163,7 @@ class Engine:
                 return
             if not self._view.funding_is_complete(instant) and not self._waited_enough(instant):
                 return
+            await self._tell()
             await self._pass(instant)
 
     async def watch(self) -> None:
@@ -166,6 +171,32 @@ class Engine:
         while True:
             await self._clock.sleep(0.5)
             await self.decide_if_due()
+
+    async def _tell(self) -> None:
+        """Bring the signals up to date, a pair at a time: the loop breathes between two of them.
+
+        A pair that is not known for the whole history yet is read again first: the collector may
+        have filled in its past since.
+        """
+        if not (due := self._statistician.due()):
+            return
+        await self._read_the_past(due)
+        while due := self._statistician.due():
+            self._statistician.tell(due[0])
+            await asyncio.sleep(0)
+
+    async def _read_the_past(self, names: Sequence[str]) -> None:
+        short = [name for name in names if not self._knows_the_past(name)]
+        if not short:
+            return
+        async with self._pool.acquire() as connection:
+            known = await read_recent_settlements(connection, short, self._policy.settlements_most)
+        for settlement in chain.from_iterable(known.values()):
+            self._view.settled(settlement)
+
+    def _knows_the_past(self, name: str) -> bool:
+        known = self._view.markets[name].settlements
+        return known[0].settled_at <= known[-1].settled_at - self._policy.history
 
     def _waited_enough(self, instant: datetime) -> bool:
         if self._pending is None or self._pending[0] != instant:

@@ -138,7 +138,7 @@ async def _engine(
     """Return the engine with its journal and the settled rates it needs already read."""
     policy = settings.policy.carry
     pairs = await wait_for_pairs(pool, settings.symbols, clock.sleep)
-    view = MarketView(pairs, keep=policy.forecast_settlements)
+    view = MarketView(pairs, policy.settlements_most, policy.forecast_settlements)
     engine = Engine(
         pool=pool,
         doorbell=relay,
@@ -151,7 +151,7 @@ async def _engine(
     )
     async with pool.acquire() as connection:
         names = sorted(view.markets)
-        known = await read_recent_settlements(connection, names, policy.forecast_settlements)
+        known = await read_recent_settlements(connection, names, policy.settlements_most)
     for settlements in known.values():
         for settlement in settlements:
             view.settled(settlement)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from services.strategy.record import decode_inputs, verdicts
+from services.strategy.record import OldRecord, decode_inputs, verdicts
 from shared.store.decisions import StoredDecision
 
 
@@ -17,14 +17,17 @@ class Replay:
 def replay(stored: StoredDecision) -> Replay:
     """Return whether ``decide`` still says what it said.
 
-    Raises: LookupError when the inputs were not kept.
+    Raises: LookupError when the inputs were not kept, or are those of an older program.
     """
     if stored.inputs is None:
         raise LookupError(
             f"the inputs of decision {stored.id} are no longer stored: "
             "passes that change nothing are kept for 7 days"
         )
-    inputs = decode_inputs(stored.inputs)
+    try:
+        inputs = decode_inputs(stored.inputs)
+    except OldRecord as old:
+        raise LookupError(f"decision {stored.id} cannot be decided again: {old}") from old
     again = verdicts(inputs.decide(), inputs.policy)
     return Replay(stored.id, _first_difference(dict(stored.verdicts), again, "decision"))
 

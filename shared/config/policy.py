@@ -39,7 +39,7 @@ _SHARE: Final = (Decimal(0), Decimal(1))
 
 BOUNDS: Final[Mapping[type, Mapping[str, tuple[Value, Value]]]] = {
     CarryPolicy: {
-        "forecast_settlements": (1, 1_000),
+        "forecast_settlements": (3, 1_000),
         "history": (timedelta(days=1), timedelta(days=1_100)),
         "exit_settlements": (1, 1_000),
         "hold": (timedelta(hours=1), timedelta(days=366)),

@@ -8,6 +8,7 @@ from decimal import Decimal
 from shared.domain.funding import FundingSettlement
 from shared.domain.instrument import Pair
 from shared.domain.money import ratio
+from shared.domain.signals import Signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class Quote:
 class PairMarket:
     """Both books of a pair, its mark and index price, and its settled funding, oldest first.
 
-    ``settled_by`` is when the newest settlement was that passed while the ticker was watched.
+    ``settled_by`` is when the newest settlement was that passed while the ticker was watched;
+    ``signals`` is what statistics say of the settled rates.
     """
 
     pair: Pair
@@ -53,6 +55,7 @@ class PairMarket:
     funding_interval: timedelta | None
     settled_by: datetime | None
     settlements: tuple[FundingSettlement, ...]
+    signals: Signals | None = None
 
     @property
     def basis_rate(self) -> Decimal | None:

@@ -1,61 +1,41 @@
 """decide(): which pairs to hold, and why not the others."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from decimal import ROUND_CEILING, Decimal
-from enum import StrEnum
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
 
-from shared.domain.costs import FeeRates, RoundTrip, leaving_and_returning, round_trip
-from shared.domain.funding import expected_rate, settlements_within
+from shared.domain.appraisal import Appraisal, Verdict, appraise
+from shared.domain.choice import Candidate, Shared, Taken, choose
 from shared.domain.intents import HoldPair
+from shared.domain.margin import (
+    Account,
+    Exposure,
+    LiquidationLine,
+    liquidation_line,
+    notional_within,
+)
 from shared.domain.market import MarketSnapshot, PairMarket
-from shared.domain.money import ZERO, floor_to, ratio
+from shared.domain.money import ZERO
 from shared.domain.policy import CarryPolicy
 from shared.domain.portfolio import Portfolio
-from shared.domain.universe import Reason, exclusion
+from shared.domain.sizing import size_within
+from shared.domain.universe import Reason
 
-
-class Verdict(StrEnum):
-    """What the decision does with one pair."""
-
-    OPEN = "open"
-    HOLD = "hold"
-    CLOSE = "close"
-    PASSED_OVER = "passed_over"
-
-
-@dataclass(frozen=True, slots=True)
-class Appraisal:
-    """One pair's verdict with the numbers behind it; None where a number is missing.
-
-    Rates are per interval; ``expected_funding``, ``costs`` and ``value`` are fractions of notional
-    over the policy's hold; ``quantity`` is the target in base units.
-    """
-
-    pair: str
-    verdict: Verdict
-    reason: Reason
-    last_rate: Decimal | None = None
-    expected_rate: Decimal | None = None
-    interval: timedelta | None = None
-    basis_rate: Decimal | None = None
-    expected_funding: Decimal | None = None
-    costs: RoundTrip | None = None
-    value: Decimal | None = None
-    break_even_settlements: int | None = None
-    quantity: Decimal = ZERO
-    notional: Decimal | None = None
-    binding_limit: str | None = None
+__all__ = ["Appraisal", "Decision", "Verdict", "decide"]
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The intents wanted at one instant, and an appraisal of every pair, best first."""
+    """The intents wanted at one instant, and an appraisal of every pair, best first.
+
+    ``line`` is how far all prices together may move before the account is liquidated.
+    """
 
     instant: datetime
     intents: tuple[HoldPair, ...]
     appraisals: tuple[Appraisal, ...]
+    line: LiquidationLine = field(default_factory=lambda: LiquidationLine(None, None))
 
     @property
     def passed_over(self) -> tuple[Appraisal, ...]:
@@ -66,158 +46,174 @@ class Decision:
 def decide(portfolio: Portfolio, market: MarketSnapshot, policy: CarryPolicy) -> Decision:
     """Return what to hold from ``market.instant`` on: opens, closes, and a reason for the rest.
 
-    Held pairs are judged first, on whether leaving is worth it; what room they leave is given to
-    the others in the order of their value. A number that is missing never causes a trade.
+    Each pair is judged by itself, then the set is chosen that is worth most under what all share. A
+    held pair gives way only to what is worth its room and the switch; the newcomer is opened once
+    that room is there. A number that is missing never causes a trade.
     """
-    appraisals = [
-        _appraise(market.pairs[name], portfolio, policy, market.instant)
+    alone = [
+        appraise(market.pairs[name], portfolio, policy, market.instant)
         for name in sorted(market.pairs)
     ]
-    ranked = sorted(appraisals, key=_best_first)
-    fitted = _fit(ranked, market, policy)
+    fitted = _Fit(sorted(alone, key=_best_first), market, policy).fitted()
     intents = tuple(
         HoldPair(a.pair, a.quantity, _until(a, market.instant, policy), a.reason.value)
         for a in sorted(fitted, key=lambda a: (a.verdict is not Verdict.CLOSE, _best_first(a)))
         if a.verdict in (Verdict.OPEN, Verdict.CLOSE)
     )
-    return Decision(market.instant, intents, tuple(fitted))
+    return _with_lines(Decision(market.instant, intents, tuple(fitted)), market, policy)
 
 
-def _appraise(
-    market: PairMarket, portfolio: Portfolio, policy: CarryPolicy, instant: datetime
-) -> Appraisal:
-    held = portfolio.quantity(market.pair.name)
-    excluded = exclusion(market, policy, instant)
-    if excluded is not None:
-        return _unknown(market, held, excluded)
-    measured = _measure(market, held, policy)
-    if held > ZERO:
-        return _stay_or_leave(measured, held, policy)
-    return _enter_or_pass(measured, policy)
+class _Fit:
+    """Gives the room that all pairs share to the set that is worth most."""
+
+    def __init__(
+        self, ranked: Sequence[Appraisal], market: MarketSnapshot, policy: CarryPolicy
+    ) -> None:
+        self._ranked, self._market, self._policy = ranked, market, policy
+        self._shared = _shared(policy)
+
+    def fitted(self) -> list[Appraisal]:
+        """Return the appraisals in their order, each with its last verdict."""
+        wanted = [a for a in self._ranked if a.verdict in (Verdict.OPEN, Verdict.HOLD)]
+        if all(a.verdict is Verdict.HOLD for a in wanted):
+            return list(self._ranked)  # nobody asks for room
+        candidates = {a.pair: self._candidate(a) for a in wanted}
+        chosen = choose(list(candidates.values()), self._shared)
+        taken = Taken()
+        for a in wanted:
+            if a.verdict is Verdict.HOLD:  # also what gives way: its room is not there yet
+                taken.add(candidates[a.pair])
+        fitted = []
+        for a in self._ranked:
+            if a.verdict is Verdict.HOLD and a.pair not in chosen:
+                a = replace(a, verdict=Verdict.CLOSE, reason=Reason.ROTATED, quantity=ZERO)
+            elif a.verdict is Verdict.OPEN and a.pair in chosen:
+                a = self._opened(a, candidates[a.pair], taken)
+            fitted.append(a)
+        return [self._trimmed(a, taken) if self._waits(a, chosen) else a for a in fitted]
+
+    def _waits(self, a: Appraisal, chosen: frozenset[str]) -> bool:
+        return a.verdict is Verdict.OPEN and a.pair not in chosen
+
+    def _opened(self, a: Appraisal, candidate: Candidate, taken: Taken) -> Appraisal:
+        blocked = taken.blocked_by(candidate, self._shared)
+        if blocked is not None:
+            return _no_room(a, blocked)
+        taken.add(candidate)
+        return a
+
+    def _trimmed(self, a: Appraisal, taken: Taken) -> Appraisal:
+        """Cut a pair to the room that is left; too little of it is none."""
+        blocked = taken.blocked_by(self._candidate(a), self._shared)
+        if blocked is None or blocked == "max_pairs":
+            return _no_room(a, blocked or "switching")
+        of = self._market.pairs[a.pair]
+        mark, perp = of.mark_price, of.perp
+        assert mark is not None
+        assert perp is not None
+        assert a.reserve_rate is not None
+        rooms = self._shared.rooms(taken, self._cluster(of), a.reserve_rate)
+        limits = {**a.limits, **{name: room / mark for name, room in rooms.items()}}
+        size = size_within(limits, of.pair, (perp.bid, perp.bid))
+        if size.quantity == ZERO or size.quantity < a.quantity * self._policy.trim_share:
+            return replace(_no_room(a, blocked), limits=limits)
+        cut = replace(
+            a,
+            quantity=size.quantity,
+            notional=size.quantity * perp.bid,
+            binding_limit=size.binding_limit,
+            limits=limits,
+        )
+        taken.add(self._candidate(cut))
+        return cut
+
+    def _candidate(self, a: Appraisal) -> Candidate:
+        """Return what the choice weighs; a held pair of which nothing is known stays."""
+        of = self._market.pairs[a.pair]
+        notional = ZERO if of.mark_price is None else a.quantity * of.mark_price
+        is_held = a.verdict is Verdict.HOLD
+        # What is held has its way out still to pay, staying or not: only the funding differs.
+        worth = (a.expected_funding if is_held else a.value) or ZERO
+        # Where what must be kept is not known nothing is opened.
+        unknown = a.reserve_rate is None
+        reserve = self._policy.capital if unknown else notional * (a.reserve_rate or ZERO)
+        is_free = a.reason is Reason.WORTH_STAYING and a.hold_left == 0
+        return Candidate(
+            pair=a.pair,
+            cluster=self._cluster(of),
+            notional=notional,
+            worth=worth * notional,
+            leaving=self._policy.switching_margin * notional if is_held else ZERO,
+            reserve=reserve,
+            is_held=is_held,
+            is_fixed=is_held and not is_free,
+        )
+
+    def _cluster(self, market: PairMarket) -> str:
+        return self._policy.cluster(market.pair.base)
 
 
-def _unknown(market: PairMarket, held: Decimal, reason: Reason) -> Appraisal:
-    last = market.settlements[-1].rate if market.settlements else None
-    name = market.pair.name
-    if held == ZERO:
-        return Appraisal(name, Verdict.PASSED_OVER, reason, last_rate=last)
-    delivered = market.pair.perp.delivery_at is not None
-    if reason is Reason.NOT_TRADING and delivered:
-        return Appraisal(name, Verdict.CLOSE, Reason.DELISTING, last_rate=last)
-    return Appraisal(name, Verdict.HOLD, Reason.NOT_KNOWN, last_rate=last, quantity=held)
+def _shared(policy: CarryPolicy) -> Shared:
+    return Shared(
+        pairs=policy.max_pairs,
+        gross=policy.gross_notional,
+        cluster=policy.cluster_notional,
+        capital=policy.capital * policy.capital_share,
+        cash=policy.capital,
+        margin=notional_within(
+            policy.capital,
+            policy.liquidation_distance,
+            policy.collateral_ratio,
+            policy.maintenance_rate,
+            policy.borrow_margin_rate,
+        ),
+    )
 
 
-def _measure(market: PairMarket, held: Decimal, policy: CarryPolicy) -> Appraisal:
-    """Return the numbers of an eligible pair; the verdict is provisional."""
-    assert market.spot is not None
-    assert market.perp is not None
-    newest = market.settlements[-1]
-    rate = expected_rate(market.settlements, policy.forecast_settlements)
-    assert rate is not None
-    fees = FeeRates(policy.spot_taker_fee, policy.perp_taker_fee)
-    costs = round_trip(market.spot, market.perp, fees, policy.slippage_allowance)
-    funding = rate * settlements_within(policy.hold, newest.interval)
-    quantity, limit = (held, None) if held > ZERO else _size(market, policy)
-    return Appraisal(
-        pair=market.pair.name,
+def _no_room(a: Appraisal, limit: str) -> Appraisal:
+    return replace(
+        a,
         verdict=Verdict.PASSED_OVER,
-        reason=Reason.BELOW_MARGIN,
-        last_rate=newest.rate,
-        expected_rate=rate,
-        interval=newest.interval,
-        basis_rate=market.basis_rate,
-        expected_funding=funding,
-        costs=costs,
-        value=funding - costs.total,
-        break_even_settlements=_break_even(costs.total, rate),
-        quantity=quantity,
-        notional=quantity * market.perp.bid,
+        reason=Reason.NO_ROOM,
+        quantity=ZERO,
         binding_limit=limit,
     )
 
 
-def _stay_or_leave(measured: Appraisal, held: Decimal, policy: CarryPolicy) -> Appraisal:
-    """Leave when staying is expected to lose more than leaving and coming back costs."""
-    assert measured.expected_funding is not None
-    assert measured.costs is not None
-    if measured.expected_funding < policy.exit_margin - leaving_and_returning(measured.costs):
-        return replace(measured, verdict=Verdict.CLOSE, reason=Reason.WORTH_LEAVING, quantity=ZERO)
-    return replace(measured, verdict=Verdict.HOLD, reason=Reason.WORTH_STAYING, quantity=held)
+def _with_lines(decision: Decision, market: MarketSnapshot, policy: CarryPolicy) -> Decision:
+    """Return the decision with what liquidates the account that holds its targets (R3).
+
+    Targets are valued at the mark, as if opened now; a pair without a mark makes it unknown.
+    """
+    held = [a for a in decision.appraisals if a.quantity > ZERO]
+    if not held or any(market.pairs[a.pair].mark_price is None for a in held):
+        return decision
+    exposures = tuple(_exposure(a, market.pairs[a.pair], policy) for a in held)
+    spent = sum((e.spot_quantity * e.mark_price for e in exposures), ZERO)
+    account = Account(policy.capital - spent, exposures, policy.borrow_margin_rate)
+    lines = {a.pair: liquidation_line(account, (a.pair,)) for a in held}
+    return replace(
+        decision,
+        appraisals=tuple(
+            replace(a, liquidation_up=lines[a.pair].up) if a.pair in lines else a
+            for a in decision.appraisals
+        ),
+        line=liquidation_line(account),
+    )
 
 
-def _enter_or_pass(measured: Appraisal, policy: CarryPolicy) -> Appraisal:
-    assert measured.expected_rate is not None
-    assert measured.value is not None
-    settlements = measured.break_even_settlements
-    if measured.expected_rate <= ZERO or settlements is None:
-        return replace(measured, reason=Reason.LONGS_ARE_PAID)
-    if settlements > policy.break_even_limit_settlements:
-        return replace(measured, reason=Reason.BREAK_EVEN_TOO_FAR)
-    if measured.value < policy.entry_margin:
-        return replace(measured, reason=Reason.BELOW_MARGIN)
-    if measured.quantity == ZERO:
-        return replace(measured, reason=Reason.TOO_SMALL)
-    return replace(measured, verdict=Verdict.OPEN, reason=Reason.WORTH_OPENING)
-
-
-def _size(market: PairMarket, policy: CarryPolicy) -> tuple[Decimal, str]:
-    """Return the target in base units and the limit that binds it."""
-    assert market.spot is not None
-    assert market.perp is not None
-    price = market.spot.ask
-    limits = {
-        "pair_notional": policy.pair_notional / price,
-        "spot_depth": market.spot.ask_size * policy.depth_share,
-        "perp_depth": market.perp.bid_size * policy.depth_share,
-        "max_order": min(market.pair.spot.max_quantity, market.pair.perp.max_quantity),
-    }
-    binding = min(limits, key=lambda name: (limits[name], name))
-    quantity = floor_to(limits[binding], market.pair.common_lot)
-    smallest = max(market.pair.spot.min_quantity, market.pair.perp.min_quantity)
-    least = max(market.pair.spot.min_notional, market.pair.perp.min_notional)
-    if quantity < smallest or quantity * market.perp.bid < least:
-        return ZERO, binding
-    return quantity, binding
-
-
-def _fit(
-    ranked: Sequence[Appraisal], market: MarketSnapshot, policy: CarryPolicy
-) -> list[Appraisal]:
-    """Give the room under the gross limit to the best; who finds none is passed over."""
-    kept = [a for a in ranked if a.verdict is Verdict.HOLD]
-    gross = sum((_gross(a, market) for a in kept), ZERO)
-    count = len(kept)
-    fitted = []
-    for appraisal in ranked:
-        if appraisal.verdict is Verdict.OPEN:
-            if count >= policy.max_pairs or gross + _gross(appraisal, market) > (
-                policy.gross_notional
-            ):
-                limit = "max_pairs" if count >= policy.max_pairs else "gross_notional"
-                appraisal = replace(
-                    appraisal,
-                    verdict=Verdict.PASSED_OVER,
-                    reason=Reason.NO_ROOM,
-                    quantity=ZERO,
-                    binding_limit=limit,
-                )
-            else:
-                gross += _gross(appraisal, market)
-                count += 1
-        fitted.append(appraisal)
-    return fitted
-
-
-def _gross(appraisal: Appraisal, market: MarketSnapshot) -> Decimal:
-    mark = market.pairs[appraisal.pair].mark_price
-    return ZERO if mark is None else appraisal.quantity * mark
-
-
-def _break_even(cost: Decimal, rate: Decimal) -> int | None:
-    """Return after how many settlements at ``rate`` the cost is earned, rounded up."""
-    if rate <= ZERO:
-        return None
-    return int(ratio(cost, rate).to_integral_value(ROUND_CEILING))
+def _exposure(a: Appraisal, market: PairMarket, policy: CarryPolicy) -> Exposure:
+    mark = market.mark_price
+    assert mark is not None
+    return Exposure(
+        pair=a.pair,
+        spot_quantity=a.quantity,
+        perp_quantity=-a.quantity,
+        entry_price=mark,
+        mark_price=mark,
+        collateral=policy.collateral_ratio,
+        maintenance=policy.maintenance_rate,
+    )
 
 
 def _best_first(appraisal: Appraisal) -> tuple[bool, Decimal, str]:

@@ -19,15 +19,20 @@ class Reason(StrEnum):
     NOT_TRADING = "not_trading"
     IDENTITY_DOUBTFUL = "identity_doubtful"
     HISTORY_SHORT = "history_short"
+    SIGNALS_MISSING = "signals_missing"
     LONGS_ARE_PAID = "longs_are_paid"
     BREAK_EVEN_TOO_FAR = "break_even_too_far"
     BELOW_MARGIN = "below_margin"
+    LOSS_TOO_LIKELY = "loss_too_likely"
+    SETTLEMENT_NEAR = "settlement_near"
     TOO_SMALL = "too_small"
     NO_ROOM = "no_room"
     WORTH_OPENING = "worth_opening"
     WORTH_STAYING = "worth_staying"
+    PAID_SOON = "paid_soon"
     NOT_KNOWN = "not_known"
     WORTH_LEAVING = "worth_leaving"
+    ROTATED = "rotated"
     DELISTING = "delisting"
 
 
@@ -56,4 +61,16 @@ def exclusion(market: PairMarket, policy: CarryPolicy, instant: datetime) -> Rea
         return Reason.FUNDING_MISSING
     if len(market.settlements) < policy.forecast_settlements:
         return Reason.HISTORY_SHORT
+    if not _are_of_now(market):
+        return Reason.SIGNALS_MISSING
     return None
+
+
+def _are_of_now(market: PairMarket) -> bool:
+    """Whether every signal is known, and knows the newest settlement."""
+    signals = market.signals
+    return (
+        signals is not None
+        and signals.as_of == market.settlements[-1].settled_at
+        and signals.is_complete
+    )

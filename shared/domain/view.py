@@ -1,5 +1,6 @@
 """The market as it arrives: the newest of everything, from which snapshots are cut."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -8,6 +9,7 @@ from decimal import Decimal
 from shared.domain.funding import FundingSettlement, is_complete, newest_passed
 from shared.domain.instrument import Category, Pair
 from shared.domain.market import MarketSnapshot, PairMarket, Quote
+from shared.domain.signals import Signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +27,13 @@ class PerpPrices:
 class MarketView:
     """The newest quote of both legs of each pair, and the last ``keep`` settlements, oldest first.
 
-    Applying anything twice, or something older than what is known, changes nothing.
+    A snapshot shows the last ``show`` of them (None: all): the signals tell of the rest. Applying
+    anything twice, or something older than what is known, changes nothing.
     """
 
-    def __init__(self, pairs: Iterable[Pair], keep: int) -> None:
+    def __init__(self, pairs: Iterable[Pair], keep: int, show: int | None = None) -> None:
         self._keep = keep
+        self._show = keep if show is None else show
         self._markets = {
             pair.name: PairMarket(pair, None, None, None, None, None, None, None, None, ())
             for pair in pairs
@@ -58,12 +62,18 @@ class MarketView:
     def settled(self, settlement: FundingSettlement) -> None:
         """Take in a settled rate, in any order."""
         market = self._markets.get(settlement.symbol)
-        if market is None or any(
-            known.settled_at == settlement.settled_at for known in market.settlements
-        ):
+        if market is None:
             return
-        known = sorted((*market.settlements, settlement), key=lambda s: s.settled_at)
-        self._markets[settlement.symbol] = replace(market, settlements=tuple(known[-self._keep :]))
+        known = market.settlements
+        place = bisect_left(known, settlement.settled_at, key=lambda s: s.settled_at)
+        if place < len(known) and known[place].settled_at == settlement.settled_at:
+            return
+        known = (*known[:place], settlement, *known[place:])[-self._keep :]
+        self._markets[settlement.symbol] = replace(market, settlements=known)
+
+    def signalled(self, pair: str, signals: Signals) -> None:
+        """Take in what statistics say of a pair's settlements."""
+        self._markets[pair] = replace(self._markets[pair], signals=signals)
 
     def newest_instant(self, every: timedelta) -> datetime | None:
         """Return the latest multiple of ``every`` (from midnight UTC) all books have reached."""
@@ -95,7 +105,13 @@ class MarketView:
 
     def snapshot(self, instant: datetime) -> MarketSnapshot:
         """Return every pair as known now, to be judged as of ``instant``."""
-        return MarketSnapshot(instant, dict(self._markets))
+        return MarketSnapshot(
+            instant,
+            {
+                name: replace(market, settlements=market.settlements[-self._show :])
+                for name, market in self._markets.items()
+            },
+        )
 
 
 def _with_prices(market: PairMarket, prices: PerpPrices | None) -> PairMarket:

@@ -58,8 +58,17 @@ FAST_FRESHNESS: Final = Freshness(REPLAY_BEHIND, REPLAY_SILENT_SECONDS)
 EXPECTED_ENDS: Final = (*STORE_UNAVAILABLE, Transient, Malformed, Misconfigured)
 
 POLICY: Final = CarryPolicy(
-    forecast_settlements=1, pair_notional=Decimal(5_000), gross_notional=Decimal(8_000)
+    forecast_settlements=3,
+    history=timedelta(days=2),
+    hold=timedelta(hours=8),
+    entry_margin=Decimal(0),
+    loss_probability_max=Decimal(1),
+    spot_taker_fee=Decimal(0),
+    perp_taker_fee=Decimal(0),
+    pair_notional=Decimal(5_000),
+    gross_notional=Decimal(8_000),
 )
+"""A desk that opens easily: of two days of hours it knows enough to hold for eight."""
 
 INSERT_INTENT: Final = """
     INSERT INTO strategy.intent (id, decision_id, decided_at, pair, quantity, until_at, reason,
@@ -220,7 +229,8 @@ async def strategy(actor: Actor, process: Process) -> None:
     clock = actor.clock(process)
     relay = Relay(pool, redis, EPOCH, (STRATEGY_INTENTS,), clock)
     names = [pair.name for pair in stage.pairs]
-    view = MarketView(await wait_for_pairs(pool, names, clock.sleep), keep=1)
+    pairs = await wait_for_pairs(pool, names, clock.sleep)
+    view = MarketView(pairs, POLICY.settlements_most, POLICY.forecast_settlements)
     engine = Engine(
         pool=pool,
         doorbell=relay,
@@ -232,7 +242,7 @@ async def strategy(actor: Actor, process: Process) -> None:
         pace=StrategyPace(timedelta(hours=1)),
     )
     async with pool.acquire() as connection:
-        known = await read_recent_settlements(connection, names, 1)
+        known = await read_recent_settlements(connection, names, POLICY.settlements_most)
     for settlements in known.values():
         for settlement in settlements:
             view.settled(settlement)

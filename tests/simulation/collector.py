@@ -20,7 +20,7 @@ from tests.simulation.clock import wall
 from tests.simulation.venue import FUNDING_INTERVAL, TICK_SECONDS
 
 STORE_EVERY: Final = 10
-HISTORY: Final = 3
+HISTORY: Final = 48
 HOURS: Final = Decimal(1)
 COLUMNS: Final = tuple(field.name for field in fields(QuoteRow))
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 from shared.domain.funding import FundingSettlement
 from shared.domain.instrument import Category, Instrument, Pair
 from shared.domain.market import MarketSnapshot, PairMarket, Quote
+from shared.domain.signals import Signals
 
 MIDNIGHT = datetime(2023, 11, 11, tzinfo=UTC)
 INSTANT = MIDNIGHT + timedelta(minutes=1)
@@ -55,8 +56,31 @@ def settlements(
     )
 
 
+def signals(rate: str = "0.0003", **changes: object) -> Signals:
+    """What statistics say of a rate that never changed, for a hold of 63 settlements."""
+    level = Decimal(rate)
+    values: dict[str, object] = {
+        "as_of": MIDNIGHT,
+        "next_mean": level,
+        "exit_mean": level,
+        "exit_error": Decimal(0),
+        "hold_mean": level,
+        "hold_error": Decimal(0),
+        "slope": Decimal(0),
+        "slope_p": Decimal(1),
+        "z_score": Decimal(0),
+        "percentile": Decimal("0.5"),
+        "regime": "normal",
+        "persistence": Decimal(1),
+        "worst_rate": level,
+        "hold_outcomes": (63 * level,) * 3,
+        "has_skill": False,
+    }
+    return Signals(**{**values, **changes})  # type: ignore[arg-type]
+
+
 def market(base: str = "BTC", *, rate: str = "0.0003", **changes: object) -> PairMarket:
-    """A pair at 10,000 with a one-unit spread on both legs and 21 equal settled rates."""
+    """A pair at 10,000 with a one-unit spread on both legs, 21 equal settled rates and signals."""
     of = pair(base)
     values: dict[str, object] = {
         "pair": of,
@@ -69,6 +93,7 @@ def market(base: str = "BTC", *, rate: str = "0.0003", **changes: object) -> Pai
         "funding_interval": EIGHT_HOURS,
         "settled_by": MIDNIGHT,
         "settlements": settlements(of.name, [rate] * 21),
+        "signals": signals(rate),
     }
     return PairMarket(**{**values, **changes})  # type: ignore[arg-type]
 

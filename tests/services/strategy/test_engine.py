@@ -17,6 +17,7 @@ from tests.support.markets import EIGHT_HOURS, INSTANT, MIDNIGHT, pair
 from tests.support.servers import Database
 
 HOUR = timedelta(hours=1)
+PAST = 360  # 120 days of eight hours
 
 
 class Bell:
@@ -37,7 +38,7 @@ def engine(pool: WritePool, bell: Bell) -> Engine:
         epoch=7,
         policy=CarryPolicy(),
         policy_hash="policy",
-        view=MarketView([pair("BTC")], keep=21),
+        view=MarketView([pair("BTC")], keep=PAST, show=21),
         pace=Pace(bar=HOUR),
     )
 
@@ -59,7 +60,7 @@ def quotes(hours: int = 0) -> list[QuoteUpdated]:
 
 
 async def know_the_past(of: Engine) -> None:
-    for n in range(21):
+    for n in range(PAST):
         at = MIDNIGHT - n * EIGHT_HOURS
         await of.settled(FundingSettled("BTCUSDT", Decimal("0.0005"), at, Decimal(8), at))
 

@@ -1,7 +1,11 @@
 """The decision journal: inputs round-trip exactly, and a replay finds the first difference."""
 
+import json
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
+from random import Random
+from typing import Any
 
 import pytest
 
@@ -11,7 +15,7 @@ from shared.domain.events import TargetSet
 from shared.domain.policy import CarryPolicy
 from shared.domain.portfolio import Portfolio, apply
 from shared.store.decisions import StoredDecision
-from tests.support.markets import INSTANT, MIDNIGHT, market, snapshot
+from tests.support.markets import INSTANT, MIDNIGHT, market, quote, signals, snapshot
 
 POLICY = CarryPolicy()
 HELD = apply(Portfolio(), TargetSet("ETHUSDT", Decimal("1.25"), MIDNIGHT))
@@ -59,3 +63,73 @@ def test_every_pair_has_a_verdict_and_a_reason() -> None:
         "ETHUSDT": ("hold", "worth_staying"),
         "SOLUSDT": ("passed_over", "book_missing"),
     }
+
+
+def drawn(dice: Random) -> DecisionInputs:
+    """Random inputs: what is known, held and allowed differs, some of it is missing."""
+
+    def number(low: float, high: float, places: int = 6) -> Decimal:
+        return Decimal(str(round(dice.uniform(low, high), places)))
+
+    markets = []
+    portfolio = Portfolio()
+    for base in dice.sample(["BTC", "ETH", "SOL", "XRP", "BNB", "ADA"], dice.randint(1, 6)):
+        rate = str(number(-0.0008, 0.0012))
+        outcomes = tuple(sorted(number(-0.02, 0.06) for _ in range(41)))
+        told = signals(
+            rate,
+            exit_mean=number(-0.001, 0.001),
+            exit_error=number(0, 0.0002),
+            hold_mean=number(-0.0005, 0.001),
+            hold_error=number(0, 0.0005),
+            slope=number(-0.0001, 0.0001),
+            slope_p=number(0, 1),
+            z_score=number(-3, 3),
+            persistence=number(0, 1),
+            worst_rate=number(-0.01, 0),
+            hold_outcomes=outcomes,
+            has_skill=dice.choice([True, False]),
+        )
+        bid = number(9_990, 10_010, 1)
+        changes: dict[str, Any] = {
+            "signals": told,
+            "perp": quote(str(bid), str(bid + 1), str(number(0.5, 40, 3))),
+            "next_funding_at": INSTANT + timedelta(minutes=dice.randint(1, 480)),
+            "predicted_rate": dice.choice([None, number(-0.001, 0.001)]),
+        }
+        if dice.random() < 0.1:
+            changes[dice.choice(["spot", "perp", "mark_price", "signals"])] = None
+        markets.append(market(base, rate=rate, **changes))
+        if dice.random() < 0.4:
+            since = MIDNIGHT - timedelta(hours=dice.randint(0, 400))
+            portfolio = apply(portfolio, TargetSet(f"{base}USDT", number(0.01, 1, 3), since))
+    policy = replace(
+        POLICY,
+        max_pairs=dice.randint(1, 5),
+        gross_notional=number(1_000, 50_000, 0),
+        switching_margin=number(0, 0.01),
+    )
+    return DecisionInputs(portfolio, snapshot(*markets), policy)
+
+
+def test_a_thousand_random_decisions_are_decided_the_same_again() -> None:
+    """S7."""
+    dice = Random(5)
+    reasons = set()
+    for _ in range(1_000):
+        inputs = drawn(dice)
+        said = verdicts(inputs.decide(), inputs.policy)
+        reasons |= {a["reason"] for a in said["appraisals"]}
+        body = encode_inputs(inputs)
+        again = StoredDecision("d" * 20, INSTANT, "policy", json.loads(json.dumps(said)), body)
+        assert replay(again).difference is None
+    # The draw reaches every verdict there is to be repeated.
+    assert {"worth_opening", "worth_staying", "worth_leaving", "rotated", "paid_soon"} <= reasons
+    assert {"no_room", "loss_too_likely", "settlement_near", "signals_missing"} <= reasons
+
+
+def test_inputs_of_an_older_record_are_refused_in_words() -> None:
+    body = json.loads(encode_inputs(INPUTS))
+    del body["record"]
+    with pytest.raises(LookupError, match="record 1, this program decides from record 2"):
+        replay(stored(json.dumps(body).encode()))
