@@ -207,7 +207,8 @@ class Hub:
     async def _hear(self, connection: Connection, text: str) -> None:
         try:
             said = json.loads(text)
-        except ValueError:
+            json.dumps(said, ensure_ascii=False).encode()  # half a surrogate cannot be echoed
+        except (ValueError, RecursionError):
             said = None
         if not isinstance(said, dict):
             connection.send(_text({"success": False, "ret_msg": "Params Error", "op": ""}))
@@ -241,8 +242,7 @@ class Hub:
 
     async def _subscribe(self, connection: Connection, said: Row) -> None:
         """Acknowledge late, as the venue does: its client registers a topic after sending it."""
-        args = said.get("args")
-        topics = [str(arg) for arg in args] if isinstance(args, list) else []
+        topics = _topics(said)
         failure = self._objection(connection, topics)
         await self._wall.sleep(ACK_SECONDS)
         connection.send(_text(_answer(connection, said, "subscribe", failure)))
@@ -260,7 +260,7 @@ class Hub:
         self._start_if_heard()
 
     def _forget(self, connection: Connection, said: Row) -> None:
-        topics = {str(topic) for topic in said.get("args") or []}
+        topics = set(_topics(said))
         connection.topics -= topics
         connection.primed -= topics
         connection.send(_text(_answer(connection, said, "unsubscribe", "")))
@@ -295,6 +295,11 @@ class Hub:
         )
         if executions and heard == {"linear", "spot"}:
             self._desk.start()
+
+
+def _topics(said: Row) -> list[str]:
+    args = said.get("args")
+    return [str(arg) for arg in args] if isinstance(args, list) else []
 
 
 def _private_objection(connection: Connection, topics: list[str]) -> str:

@@ -369,6 +369,8 @@ async def test_the_trade_socket_refuses_by_its_own_codes(tmp_path: Path) -> None
         await ask(authentication())
         assert (await ask(authentication()))["retCode"] == 20001
         assert (await ask({"op": "order.guess", "args": [{}]}))["retCode"] == 10404
+        other = limit_order("x", category="inverse")
+        assert (await ask(wanted("r0", other)))["retCode"] == 10404
         assert (await ask(wanted("r1", limit_order("a"))))["retCode"] == 0
         assert (await ask(wanted("r1", limit_order("b"))))["retCode"] == 20006
         assert (await ask(wanted("r2", limit_order("c"), late_ms=6_000)))["retCode"] == 10002
