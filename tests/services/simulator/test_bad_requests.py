@@ -27,8 +27,9 @@ GOOD: Final[dict[str, Any]] = {
     "request": [{"symbol": "BTCUSDT", "orderLinkId": "ours"}],
 }  # fmt: skip
 ODD: Final[tuple[Any, ...]] = (
-    "", "x", "-1", "0", "1e5000", "1e-5000", "NaN", "-Infinity", "9" * 400, "9" * 5_000, "²", "\x00", "💥", "null",
-    "1;DROP", None, True, 7, -7, 1.5, [], [[]], [None], {}, {"a": []}, "a,b,,c", "%00%zz", "1:2:3",
+    "", "x", "-1", "0", "1e5000", "1e-5000", "NaN", "-Infinity", "9" * 400, "9" * 5_000, "²",
+    "\x00", "💥", "null", "1;DROP", None, True, 7, -7, 1.5, [], [[]], [None], {}, {"a": []},
+    "a,b,,c", "%00%zz", "1:2:3",
 )  # fmt: skip
 
 

@@ -108,7 +108,7 @@ async def test_a_private_socket_answers_pings_and_needs_a_valid_key_first(
         assert (await hear(socket))["success"] is False
         await say(socket, op="auth", args=pass_to_private())
         assert (await hear(socket))["success"] is True
-        for topics in (["order", "order.spot"], ["position.spot"], ["greeks"], []):
+        for topics in (["order", "order.spot"], ["position.spot"], ["guesses"], []):
             await say(socket, op="subscribe", args=topics)
             assert (await hear(socket))["success"] is False
     for args in (pass_to_private("other"), pass_to_private(valid_ms=-1), None):
