@@ -149,3 +149,10 @@ def newest(
     shown = found[:limit]
     cursor = f"{shown[-1][0]}%3A{shown[-1][0]}" if len(found) > limit else ""
     return [row for _, row in shown], cursor
+
+
+def page(rows: Sequence[Row], query: Query, limit: int) -> tuple[Sequence[Row], str]:
+    """Return the rows that the cursor asks for, in their own order, and the cursor to the next."""
+    first = query.integer("cursor", 0)
+    more = str(first + limit) if first + limit < len(rows) else ""
+    return rows[first : first + limit], more

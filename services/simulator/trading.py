@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from services.simulator.desk import Desk
-from services.simulator.query import WEEK_MS, Query, newest
+from services.simulator.query import WEEK_MS, Query, newest, page
 from services.simulator.wire import closed_row, execution_row, order_row, position_row
-from shared.venue.amounts import ZERO
+from shared.venue.amounts import ZERO, plain
 from shared.venue.closed import ClosedBook
 from shared.venue.exchange import Exchange
 from shared.venue.records import Order, OrderRequest, Position
@@ -132,9 +132,7 @@ class TradingApi:
 
     async def positions(self, query: Query) -> Row:
         """One position, flat or not, by its symbol; or all that are open."""
-        category, symbol = query.required("category"), query.text("symbol")
-        if category != "linear":
-            raise Refused(10001, "params error: category must be linear")
+        category, symbol = _perpetual(query), query.text("symbol")
         if not symbol and not query.text("settleCoin"):
             raise Refused(10001, "params error: symbol or settleCoin is required")
         if symbol:
@@ -142,15 +140,28 @@ class TradingApi:
         else:
             held = self._exchange.positions.values()
             found = [p for p in held if p.size and self._settles_in(p, query.text("settleCoin"))]
-        query.limit(20, 200)
-        rows = [position_row(p, self._exchange) for p in found]
-        return {"category": category, "list": rows} | _LAST
+        shown, cursor = page(found, query, query.limit(20, 200))
+        rows = [position_row(p, self._exchange) for p in shown]
+        return {"category": category, "list": rows, "nextPageCursor": cursor}
+
+    async def leverages(self, query: Query) -> Row:
+        """Leverage of one perpetual, held or not, or of all."""
+        category, symbol = _perpetual(query), query.text("symbol")
+        names = [symbol] if symbol else [s for c, s in self._exchange.rules if c == category]
+        rows = [
+            {
+                "symbol": name,
+                "leverage": plain(self._position(name).leverage),
+                "side": self._position(name).side,
+                "positionIdx": 0,
+            }
+            for name in names
+        ]
+        return {"category": category, "list": rows}
 
     async def closed_pnl(self, query: Query) -> Row:
         """What each order that closed some of a position brought, newest first."""
-        category, symbol = query.required("category"), query.text("symbol")
-        if category != "linear":
-            raise Refused(10001, "params error: category must be linear")
+        category, symbol = _perpetual(query), query.text("symbol")
         start, end = query.span(self._desk.now_ms, WEEK_MS, 10001)
         rows, cursor = newest(
             query,
@@ -163,6 +174,7 @@ class TradingApi:
 
     async def set_leverage(self, query: Query) -> Row:
         """Set one leverage for both sides."""
+        _perpetual(query)
         symbol = query.required("symbol")
         buy, sell = query.amount("buyLeverage"), query.amount("sellLeverage")
         if buy is None or buy != sell:
@@ -247,6 +259,14 @@ def order_request(query: Query) -> OrderRequest:
         reduce_only=query.flag("reduceOnly"),
         market_unit=query.text("marketUnit", "quoteCoin" if by_quote else "baseCoin"),
     )
+
+
+def _perpetual(query: Query) -> str:
+    """Return the category, which has to be that of positions."""
+    category = query.required("category")
+    if category != "linear":
+        raise Refused(10001, "params error: category must be linear")
+    return category
 
 
 def _which(query: Query) -> tuple[str, str]:

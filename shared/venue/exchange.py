@@ -13,6 +13,7 @@ from shared.venue.fees import fee_rate
 from shared.venue.forced import Forced
 from shared.venue.funds import check_spot_funds, locked, order_size
 from shared.venue.margin import (
+    SETTLE_COIN,
     Collateral,
     CollateralTier,
     Margin,
@@ -106,6 +107,11 @@ class Exchange:
     def open_orders(self) -> Sequence[Order]:
         """Resting orders, oldest first."""
         return self._orders.open
+
+    @property
+    def coins(self) -> list[str]:
+        """The settlement coin, and the base coins of all products."""
+        return list(dict.fromkeys([SETTLE_COIN, *(rule.base for rule in self.rules.values())]))
 
     def advance(self, now_ms: int) -> None:
         """Move venue time forward; raises ValueError when it would run backwards."""

@@ -15,6 +15,7 @@ from websockets.asyncio.client import connect
 
 from services.simulator.auth import ADDRESS_REQUESTS, AddressLimits
 from services.simulator.main import Simulator
+from services.simulator.public import PublicApi
 from services.simulator.query import Query
 from services.simulator.trading import TradingApi
 from shared.runtime.clock import SystemClock
@@ -248,11 +249,76 @@ async def test_collateral_is_switched_by_coin_and_shows(tmp_path: Path) -> None:
         ("spread/order/create", 10029),
         ("order/disconnected-cancel-all", 10005),
         ("account/set-hedging-mode", 140001),
+        ("spot-margin-trade/set-auto-repay-mode", 176008),
+        ("position/add-margin", 110076),
+        ("asset/transfer/inter-transfer", 10005),
     ],
 )
 async def test_what_is_not_enabled_says_so(tmp_path: Path, path: str, code: int) -> None:
     async with trading(tmp_path) as (_, client):
         assert (await client.post(path, {"coin": "BTC", "amount": "1"}))["retCode"] == code
+
+
+@pytest.mark.fact("bybit-v5 9: combinations are not enabled, in public and in private reads")
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("spread/orderbook", 10029),
+        ("spread/tickers", 10029),
+        ("spread/recent-trade", 10029),
+        ("spread/max-qty", 10029),
+        ("asset/portfolio-margin", 110077),
+    ],
+)
+async def test_what_is_not_enabled_cannot_be_read(tmp_path: Path, path: str, code: int) -> None:
+    async with trading(tmp_path) as (_, client):
+        assert (await client.get(path, "symbol=SOLUSDT_SOL/USDT"))["retCode"] == code
+
+
+@pytest.mark.fact("bybit-v5 8.1: what the account can trade without a loan is what it owns")
+async def test_a_borrow_check_tells_the_balance_and_no_loan(tmp_path: Path) -> None:
+    async with trading(tmp_path) as (simulator, client):
+        bids, asks = [(D(36_000), D(1))], [(D(40_000), D(1))]
+        await simulator.desk.act(lambda e: e.set_book("spot", "BTCUSDT", bids, asks))
+        query = "category=spot&symbol=BTCUSDT&side=Buy"
+        said = (await client.get("order/spot-borrow-check", query))["result"]
+        assert said == {
+            "symbol": "BTCUSDT", "side": "Buy", "borrowCoin": "USDT",
+            "maxTradeQty": "2.5", "maxTradeAmount": "100000",
+            "spotMaxTradeQty": "2.5", "spotMaxTradeAmount": "100000",
+        }  # fmt: skip
+        query = "category=spot&symbol=BTCUSDT&side=Sell"
+        assert (await client.get("order/spot-borrow-check", query))["result"]["maxTradeQty"] == "0"
+        query = "accountType=UNIFIED&coin=USDT"
+        said = await client.get("asset/transfer/query-account-coin-balance", query)
+        assert said["result"]["balance"]["walletBalance"] == "100000"
+
+
+@pytest.mark.fact("bybit-v5 6: positions come in pages of 20, up to 200, by cursor")
+async def test_positions_page_by_cursor(tmp_path: Path) -> None:
+    async with trading(tmp_path) as (_, client):
+        for symbol in ("BTCUSDT", "ETHUSDT"):
+            order = {"symbol": symbol, "orderType": "Market", "timeInForce": "IOC"}
+            assert (await client.order("linear", "Buy", "0.1", "", **order))["retCode"] == 0
+        names, cursor = [], ""
+        for _ in range(2):
+            query = f"category=linear&settleCoin=USDT&limit=1&cursor={cursor}"
+            said = (await client.get("position/list", query))["result"]
+            names += [row["symbol"] for row in said["list"]]
+            cursor = said["nextPageCursor"]
+        assert (names, cursor) == (["BTCUSDT", "ETHUSDT"], "")
+
+
+@pytest.mark.fact("bybit-v5 3.1: risk limits come fifteen products a page")
+async def test_risk_limits_page_by_fifteen_products(tmp_path: Path) -> None:
+    given = settings(tmp_path, symbols=None, synthetic=20, start=None)
+    async with wired(given, HandClock()) as simulator:
+        public = PublicApi(simulator.desk, HandClock())
+        first = public.risk_limit(Query({"category": "linear"}))
+        cursor = first["nextPageCursor"]
+        second = public.risk_limit(Query({"category": "linear", "cursor": cursor}))
+    names = [row["symbol"] for said in (first, second) for row in said["list"]]
+    assert (len(first["list"]), len(set(names)), second["nextPageCursor"]) == (15, 20, "")
 
 
 @pytest.mark.fact("bybit-v5 7.2: the liability of every coin stays 0 while nothing can be borrowed")
