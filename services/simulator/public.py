@@ -117,8 +117,8 @@ class PublicApi:
         self._known(category, name)
         exchange = self._desk.exchange
         reference = (exchange.marks if category == "linear" else exchange.indexes).get(name)
-        band = exchange.rules[category, name].price_band
-        return {**limit_row(name, reference, band), "ts": str(self._desk.now_ms)}
+        row = limit_row(exchange.rules[category, name], reference)
+        return row | {"ts": str(self._desk.now_ms)}
 
     def adl_alert(self, query: Query) -> Row:
         """The insurance pool behind each perpetual."""

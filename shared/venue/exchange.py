@@ -218,9 +218,12 @@ class Exchange:
         order = self._resting(category, symbol, order_id, link_id)
         rule = self._rule(category, symbol)
         qty, price = qty or order.qty, price or order.price
-        asked = OrderRequest(category, symbol, order.side, "Limit", qty, price)
+        asked = OrderRequest(
+            category, symbol, order.side, "Limit", qty, price, reduce_only=order.reduce_only
+        )
         check_shape(asked)
         check_grid(rule, asked)
+        asked = replace(asked, price=self._limit(rule, asked))
         check_notional(rule, asked, asked.price)
         if asked.qty <= order.filled_qty:
             raise Refused(10001, "qty is not above what is already filled")
@@ -381,7 +384,7 @@ class Exchange:
         least = self._reducible(rule, request.side)
         if not least:
             raise Refused(110017, "current position is zero, cannot fix reduce-only order qty")
-        return replace(request, qty=min(request.qty, least))
+        return replace(request, qty=min(request.qty or rule.max_qty, least))
 
     def _reducible(self, rule: Rule, side: str) -> Decimal:
         if rule.category == "spot":
@@ -393,7 +396,7 @@ class Exchange:
         """Return the price bound; a market order is an order bounded around the touch."""
         if request.order_type == "Market":
             best = self._best(rule, request.side)
-            return market_bound(best, request.side, rule.tick) if best is not None else None
+            return market_bound(best, request, rule.tick) if best is not None else None
         reference = (self.marks if rule.category == "linear" else self.indexes).get(rule.symbol)
         if request.price is None or reference is None:
             return request.price

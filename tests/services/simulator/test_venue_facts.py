@@ -121,7 +121,7 @@ async def test_a_batch_is_not_atomic(tmp_path: Path) -> None:
         items = [limit_order("a"), limit_order("b", qty="0.0000001"), limit_order("c")]
         said = await client.post("order/create-batch", {"category": "linear", "request": items})
         assert said["retCode"] == 0
-        assert [row["code"] for row in said["retExtInfo"]["list"]] == [0, 10001, 0]
+        assert [row["code"] for row in said["retExtInfo"]["list"]] == [0, 110017, 0]
         assert [bool(row["orderId"]) for row in said["result"]["list"]] == [True, False, True]
         asked = [{"symbol": "BTCUSDT", "orderLinkId": name} for name in ("a", "b", "c")]
         gone = await client.post("order/cancel-batch", {"category": "linear", "request": asked})
@@ -307,6 +307,48 @@ async def test_positions_page_by_cursor(tmp_path: Path) -> None:
             names += [row["symbol"] for row in said["list"]]
             cursor = said["nextPageCursor"]
         assert (names, cursor) == (["BTCUSDT", "ETHUSDT"], "")
+
+
+@pytest.mark.fact("bybit-v5 6, 13: the position mode is held by positions and orders")
+async def test_what_keeps_the_position_mode_has_its_code(tmp_path: Path) -> None:
+    async with trading(tmp_path) as (_, client):
+
+        async def code(mode: int) -> int:
+            body = {"category": "linear", "symbol": "BTCUSDT", "mode": mode}
+            said: int = (await client.post("position/switch-mode", body))["retCode"]
+            return said
+
+        assert [await code(0), await code(3)] == [110025, 10001]
+        await client.post("order/create", limit_order("rests"))
+        assert await code(3) == 110028
+        await client.post("order/create", limit_order("held", price="60000"))
+        assert await code(3) == 110024
+
+
+@pytest.mark.fact("bybit-v5 5.1, 6: private reads and leverage need a product that is listed")
+async def test_an_unknown_symbol_is_refused_by_private_reads_too(tmp_path: Path) -> None:
+    async with trading(tmp_path) as (_, client):
+        for path in ("order/realtime", "order/history", "execution/list"):
+            for category, code in (("linear", 10001), ("spot", 170121)):
+                said = await client.get(path, f"category={category}&symbol=NOPE")
+                assert said["retCode"] == code, path
+        for path in ("position/list", "position/closed-pnl", "position/symbol-info"):
+            assert (await client.get(path, "category=linear&symbol=NOPE"))["retCode"] == 10001
+        body = {"category": "linear", "symbol": "NOPE"}
+        assert (await client.post("order/cancel-all", body))["retCode"] == 10001
+        body = {"category": "spot", "symbol": "BTCUSDT", "buyLeverage": "5", "sellLeverage": "5"}
+        assert (await client.post("position/set-leverage", body))["retCode"] == 10001
+
+
+@pytest.mark.fact("bybit-v5 5.1: cancel-all goes by symbol, else base coin, else settle coin")
+async def test_the_narrowest_filter_of_cancel_all_counts(tmp_path: Path) -> None:
+    async with trading(tmp_path) as (_, client):
+        for symbol, price in (("BTCUSDT", "20000"), ("ETHUSDT", "1000")):
+            order = limit_order(symbol, symbol=symbol, price=price, qty="0.1")
+            assert (await client.post("order/create", order))["retCode"] == 0
+        body = {"category": "linear", "symbol": "ETHUSDT", "baseCoin": "BTC", "settleCoin": "USDC"}
+        said = (await client.post("order/cancel-all", body))["result"]
+        assert [row["orderLinkId"] for row in said["list"]] == ["ETHUSDT"]
 
 
 @pytest.mark.fact("bybit-v5 3.1: risk limits come fifteen products a page")
