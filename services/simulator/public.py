@@ -65,7 +65,8 @@ class PublicApi:
         category = query.category()
         rows = []
         for name in self._symbols(query, category):
-            bar = self._market.bar(name, self._hour())
+            shown = self._desk.board.listing(category, name).last.bar
+            bar = shown or self._market.bar(name, self._hour())
             if bar is not None:
                 books = self._desk.exchange.book(category, name)
                 rows.append(self._desk.board.ticker(category, name, books, bar))
@@ -160,8 +161,13 @@ class PublicApi:
             ]
         }
 
+    def announcements(self, query: Query) -> Row:
+        """Notices: there are none."""
+        query.required("locale")
+        return {"total": 0, "list": []}
+
     def nothing(self, _: Query) -> Row:
-        """What this venue has none of: notices, combinations."""
+        """What this venue has none of: fee groups, combinations."""
         return {"list": [], "nextPageCursor": ""}
 
     def no_history(self, query: Query) -> Row:
@@ -333,5 +339,5 @@ PUBLIC_ROUTES: Final[Mapping[str, str]] = {
     "spread/tickers": "no_combination",
     "spread/recent-trade": "no_combination",
     "system/status": "nothing",
-    "announcements/index": "nothing",
+    "announcements/index": "announcements",
 }

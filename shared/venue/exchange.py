@@ -217,7 +217,9 @@ class Exchange:
         """Change a resting order's total quantity or price, match it again and return it."""
         order = self._resting(category, symbol, order_id, link_id)
         rule = self._rule(category, symbol)
-        qty, price = qty or order.qty, price or order.price
+        qty, price = order.qty if qty is None else qty, order.price if price is None else price
+        if (qty, price) == (order.qty, order.price):
+            raise Refused(10001, "The order remains unchanged.")
         asked = OrderRequest(
             category, symbol, order.side, "Limit", qty, price, reduce_only=order.reduce_only
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,24 @@ async def test_an_address_that_connects_too_often_is_refused(tmp_path: Path) -> 
         assert (await venue.socket("/v5/private")).closed == 1008
         await venue.clock.advance(300)
         assert (await venue.socket("/v5/private")).closed is None
+
+
+@pytest.mark.fact("bybit-v5 3.3, 10.2: tickers say the same over REST and on the stream")
+async def test_a_ticker_is_the_same_over_rest_and_on_the_stream(tmp_path: Path) -> None:
+    """Symbols move in turns: what one shows must not be of a later instant than its book."""
+    async with driven(tmp_path, speed=60) as venue:
+        names = venue.simulator.desk.market.symbols
+        socket = await venue.socket("/v5/public/linear", *(f"tickers.{name}" for name in names))
+        await venue.clock.advance(2.55)
+        heard: dict[str, Any] = {}
+        for message in socket.said:
+            if "topic" in message:
+                heard.setdefault(message["topic"], {}).update(message["data"])
+        asked = "category=linear"
+        rows = (await venue.get("market/tickers", asked)).json()["result"]["list"]
+        assert len(rows) == len(heard) == 5
+        marks = venue.simulator.desk.exchange.marks
+        for row in rows:
+            name = row["symbol"]
+            assert heard[f"tickers.{name}"] == row
+            assert Decimal(row["markPrice"]) == marks[name]

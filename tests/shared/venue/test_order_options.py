@@ -104,6 +104,17 @@ def test_an_amended_price_is_moved_or_refused_as_a_new_one() -> None:
     assert exchange.order(resting.order_id).price == D(104)
 
 
+@pytest.mark.fact("bybit-v5 5.1: an amend has to change something, to what an order may be")
+def test_an_amend_that_changes_nothing_or_to_nothing_is_refused() -> None:
+    exchange = venue()
+    resting = exchange.place(order("linear", "Buy", "1", "90", time_in_force="GTC"))
+    for qty, price in ((None, None), (D(1), D(90)), (D(0), None), (None, D(0)), (D(-1), None)):
+        with pytest.raises(Refused) as caught:
+            exchange.amend("linear", "BTCUSDT", order_id=resting.order_id, qty=qty, price=price)
+        assert caught.value.code == 10001
+    assert exchange.order(resting.order_id) == resting
+
+
 @pytest.mark.parametrize(("mark", "bound"), [("100.05", "95.1"), ("100", "95")])
 def test_a_sale_is_moved_into_the_band_and_not_a_tick_beyond_it(mark: str, bound: str) -> None:
     exchange = venue(price_band=D("0.05"))
