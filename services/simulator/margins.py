@@ -13,6 +13,10 @@ Row = dict[str, Any]
 
 ALWAYS_COLLATERAL: Final = ("USDT", "USDC")
 CROSS: Final = "REGULAR_MARGIN"
+OTHER_MODES: Final = {
+    "ISOLATED_MARGIN": "Isolated margin is not offered here",
+    "PORTFOLIO_MARGIN": "Equity needs to be equal to or greater than 1000 USDC",
+}
 
 NO_MARGIN: Final = (176008, "Margin trading is not enabled.")
 NO_SPREAD: Final = (10029, "The requested symbol is not whitelisted.")
@@ -81,8 +85,12 @@ class MarginApi:
 
     async def set_margin_mode(self, query: Query) -> Row:
         """Stay in cross margin, the only mode of this venue."""
-        if query.required("setMarginMode") != CROSS:
-            raise Refused(3400045, "Set margin mode failed")
+        mode = query.required("setMarginMode")
+        if mode not in (CROSS, *OTHER_MODES):
+            raise Refused(10001, "params error: setMarginMode is invalid")
+        if mode != CROSS:
+            reason = {"reasonCode": "3400000", "reasonMsg": OTHER_MODES[mode]}
+            raise Refused(3400045, "Set margin mode failed", {"reasons": [reason]})
         return {"reasons": []}
 
     async def transferable(self, query: Query) -> Row:

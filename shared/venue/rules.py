@@ -1,6 +1,7 @@
 """The rules of one product, and the venue's refusals by their own codes."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -56,12 +57,13 @@ class Rule:
 
 
 class Refused(Exception):
-    """The venue said no: ``code`` is its retCode, ``message`` its retMsg."""
+    """The venue said no: ``code`` is its retCode, ``message`` its retMsg, ``result`` more of it."""
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, result: Mapping[str, object] | None = None) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
+        self.result = dict(result or {})
 
 
 def unknown_symbol(category: str, symbol: str) -> Refused:

@@ -325,6 +325,21 @@ async def test_what_keeps_the_position_mode_has_its_code(tmp_path: Path) -> None
         assert await code(3) == 110024
 
 
+@pytest.mark.fact("bybit-v5 7.1: a margin mode that cannot be set tells its reasons")
+async def test_a_margin_mode_that_cannot_be_set_tells_why(tmp_path: Path) -> None:
+    async with trading(tmp_path) as (_, client):
+
+        async def said(mode: str) -> dict[str, Any]:
+            return await client.post("account/set-margin-mode", {"setMarginMode": mode})
+
+        refused = await said("PORTFOLIO_MARGIN")
+        assert refused["retCode"] == 3400045
+        (reason,) = refused["result"]["reasons"]
+        assert set(reason) == {"reasonCode", "reasonMsg"}
+        assert (await said("REGULAR_MARGIN"))["result"] == {"reasons": []}
+        assert (await said("GUESS"))["retCode"] == 10001
+
+
 @pytest.mark.fact("bybit-v5 5.1, 6: private reads and leverage need a product that is listed")
 async def test_an_unknown_symbol_is_refused_by_private_reads_too(tmp_path: Path) -> None:
     async with trading(tmp_path) as (_, client):
