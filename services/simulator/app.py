@@ -93,7 +93,7 @@ class Door:
                 result = ask(Query.of_string(request.scope["query_string"]))
         except Refused as refusal:
             self._requests.labels("refused").inc()
-            return self._envelope({}, {}, refusal.code, refusal.message, headers)
+            return self._envelope(refusal.result, {}, refusal.code, refusal.message, headers)
         self._requests.labels("ok").inc()
         return self._envelope(result, ext, 0, "OK", headers)
 

@@ -13,6 +13,7 @@ from Crypto.Hash import SHA256
 from Crypto.PublicKey import RSA
 from Crypto.Signature import pkcs1_15
 
+from services.simulator.query import whole
 from shared.domain.errors import Misconfigured
 from shared.venue.rules import Refused
 
@@ -51,14 +52,7 @@ class Key:
         window = headers.get("x-bapi-recv-window", DEFAULT_WINDOW)
         if not hmac.compare_digest(key.encode(), self.api_key.encode()):
             raise Refused(10003, "API key is invalid.")
-        if not (stamp.isdigit() and window.isdigit()):
-            raise Refused(10001, "invalid timestamp or recv_window")
-        if not now_ms - int(window) <= int(stamp) < now_ms + FUTURE_MS:
-            raise Refused(
-                10002,
-                "invalid request, please check your server timestamp or recv_window param. "
-                f"req_timestamp[{stamp}],server_timestamp[{now_ms}],recv_window[{window}]",
-            )
+        check_window(stamp, window, now_ms)
         given = headers.get("x-bapi-sign", "")
         if not self._signed(f"{stamp}{key}{window}".encode() + payload, given):
             raise Refused(10004, "error sign! please check your signature generation algorithm.")
@@ -68,7 +62,8 @@ class Key:
         if not (isinstance(args, list) and len(args) == 3):
             return False
         key, expires, signature = (str(each) for each in args)
-        if not expires.isdigit() or int(expires) <= now_ms:
+        until_ms = whole(expires)
+        if until_ms is None or until_ms <= now_ms:
             return False
         known = hmac.compare_digest(key.encode(), self.api_key.encode())
         return known and self._signed(f"GET/realtime{expires}".encode(), signature)
@@ -78,6 +73,19 @@ class Key:
             return _rsa_signed(self.api_secret, message, signature)
         right = hmac.new(self.api_secret.encode(), message, hashlib.sha256).hexdigest()
         return hmac.compare_digest(right.encode(), signature.encode())
+
+
+def check_window(stamp: str, window: str, now_ms: int) -> None:
+    """Raise Refused unless ``now - window <= stamp < now + 1000``, milliseconds of wall time."""
+    signed_ms, window_ms = whole(stamp), whole(window)
+    if signed_ms is None or window_ms is None:
+        raise Refused(10001, "invalid timestamp or recv_window")
+    if not now_ms - window_ms <= signed_ms < now_ms + FUTURE_MS:
+        raise Refused(
+            10002,
+            "invalid request, please check your server timestamp or recv_window param. "
+            f"req_timestamp[{stamp}],server_timestamp[{now_ms}],recv_window[{window}]",
+        )
 
 
 def _rsa_signed(pem: str, message: bytes, signature: str) -> bool:

@@ -9,9 +9,11 @@ from typing import Any, Final
 from services.simulator.candles import BARS_MOST, INTERVALS, UNRECORDED, moved_candles
 from services.simulator.market import Product, Source
 from shared.history.records import Bar
-from shared.venue.amounts import plain, quotient
+from shared.history.rules import ProductRules
+from shared.venue.amounts import ceil_to, floor_to, plain, quotient
 from shared.venue.books import Levels
 from shared.venue.matching import price_bounds
+from shared.venue.rules import Rule
 
 Row = dict[str, Any]
 Lines = list[list[str]]
@@ -217,10 +219,10 @@ class Board:
 
     def _limits(self, category: str, symbol: str, last: Shown, _: int) -> Row:
         assert last.bar is not None
-        band = self._market.products[category, symbol].price_band
+        product = self._market.products[category, symbol]
         index = self._market.index(symbol, last.bar)
         reference = last.bar.mark if category == "linear" else index
-        return {"data": limit_row(symbol, reference, band)}
+        return {"data": limit_row(product, reference)}
 
     def _candles(
         self, interval: str, category: str, symbol: str, last: Shown, since_ms: int
@@ -316,13 +318,13 @@ def last_price(category: str, bar: Bar) -> Decimal:
     return bar.spot if category == "spot" else bar.perp
 
 
-def limit_row(symbol: str, reference: Decimal | None, band: Decimal | None) -> Row:
+def limit_row(product: ProductRules | Rule, reference: Decimal | None) -> Row:
     """Return the prices a limit order may have; ``""`` where the product holds no band."""
     bounds = ("", "")
-    if band is not None and reference is not None:
-        top, bottom = price_bounds(reference, band)
-        bounds = plain(top), plain(bottom)
-    return {"symbol": symbol, "buyLmt": bounds[0], "sellLmt": bounds[1]}
+    if product.price_band is not None and reference is not None:
+        top, bottom = price_bounds(reference, product.price_band)
+        bounds = plain(floor_to(top, product.tick)), plain(ceil_to(bottom, product.tick))
+    return {"symbol": product.symbol, "buyLmt": bounds[0], "sellLmt": bounds[1]}
 
 
 def _priced_ms(shown: Shown) -> int:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from services.simulator.app import Door
 from services.simulator.faults import KEYED, Faults
+from services.simulator.public import PUBLIC_ROUTES
 from services.simulator.query import Query
 from services.simulator.script import Fault
 from shared.runtime.clock import Clock
@@ -17,7 +18,6 @@ from shared.venue.rules import Refused
 
 SILENT_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.02
-PUBLIC: Final = ("market/", "system/", "announcements/")
 HTML: Final = "<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>"
 READS: Final = ("order/realtime", "order/history", "execution/list")
 
@@ -42,7 +42,7 @@ class FaultyDoor:
         path = request.path_params["path"]
         if path == "system/status":
             return self._envelope(0, "OK", {"list": self._faults.status()})
-        private = not path.startswith(PUBLIC)
+        private = path not in PUBLIC_ROUTES
         fault = self._faults.request(path, await _symbol(request), private=private)
         if fault is not None:
             return await self._ill(request, fault)

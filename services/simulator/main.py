@@ -16,6 +16,7 @@ import uvicorn
 from services.simulator.app import Door, build_app
 from services.simulator.auth import AddressLimits, Key, Keyring
 from services.simulator.clock import FollowingClock, Time, VenueClock
+from services.simulator.connection import Visits
 from services.simulator.desk import Desk
 from services.simulator.faults import Faults, SkewedClock
 from services.simulator.faulty import FaultyDoor, concerns
@@ -24,8 +25,9 @@ from services.simulator.market import Market, Source
 from services.simulator.script import Fault, Script, read_script
 from services.simulator.settings import SimulatorSettings
 from services.simulator.store import open_store
-from services.simulator.streams import CHANNELS, Hub
+from services.simulator.streams import Hub
 from services.simulator.synthetic import Synthetic
+from services.simulator.topics import CHANNELS, STATUS
 from services.simulator.trade_socket import TRADE, TradeSocket
 from shared.config.settings import Settings
 from shared.domain.errors import Misconfigured
@@ -154,12 +156,10 @@ async def open_simulator(
         trade = TradeSocket(door, key, wall, faults)
         mishap = _mishap(desk, hub, trade)
         faulty = FaultyDoor(door, faults, wall, mishap) if faults else None
-        sockets = {
-            "/v5/public/{channel}": hub.serve,
-            "/v5/private": hub.serve,
-            "/v5/trade": trade.serve,
-        }
-        app = build_app(desk, faulty or door, sockets, metrics, settings.admin_token)
+        sockets = dict.fromkeys(CHANNELS, hub.serve) | {"/v5/trade": trade.serve}
+        visits = Visits(wall)
+        guarded = {path: visits.limited(serve) for path, serve in sockets.items()}
+        app = build_app(desk, faulty or door, guarded, metrics, settings.admin_token)
         config = uvicorn.Config(
             app,
             host=settings.host,
@@ -187,7 +187,7 @@ def _mishap(desk: Desk, hub: Hub, trade: TradeSocket) -> Callable[[Fault], Await
             await desk.act(
                 lambda e: deleverage(e, fault.symbol, fault.quantity, e.marks[fault.symbol])
             )
-        channels = [channel for channel in CHANNELS if concerns(fault, channel)]
+        channels = [c for c in CHANNELS.values() if c != STATUS and concerns(fault, c)]
         if channels:
             await hub.close(*channels)
         if concerns(fault, TRADE):

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from services.simulator.desk import Desk
 from services.simulator.query import Query
-from shared.venue.amounts import plain
+from shared.venue.amounts import ZERO, plain
 from shared.venue.exchange import Exchange
 from shared.venue.margin import FLAT, SETTLE_COIN
 from shared.venue.rules import Refused
@@ -13,22 +13,42 @@ Row = dict[str, Any]
 
 ALWAYS_COLLATERAL: Final = ("USDT", "USDC")
 CROSS: Final = "REGULAR_MARGIN"
+OTHER_MODES: Final = {
+    "ISOLATED_MARGIN": "Isolated margin is not offered here",
+    "PORTFOLIO_MARGIN": "Equity needs to be equal to or greater than 1000 USDC",
+}
+
+NO_MARGIN: Final = (176008, "Margin trading is not enabled.")
+NO_SPREAD: Final = (10029, "The requested symbol is not whitelisted.")
+NO_PERMISSION: Final = (10005, "Permission denied, please check your API key permissions.")
+ISOLATED_ONLY: Final = (110076, "Only isolated mode can be used.")
 
 NOT_ENABLED: Final = {
     "spot-margin-trade/switch-mode": (176002, "You have not completed the margin quiz."),
-    "spot-margin-trade/set-leverage": (176008, "Margin trading is not enabled."),
-    "account/borrow": (176008, "Margin trading is not enabled."),
-    "account/repay": (176008, "Margin trading is not enabled."),
-    "account/no-convert-repay": (176008, "Margin trading is not enabled."),
-    "account/quick-repayment": (176008, "Margin trading is not enabled."),
-    "spread/order/create": (10029, "The requested symbol is not whitelisted."),
-    "spread/order/amend": (10029, "The requested symbol is not whitelisted."),
-    "spread/order/cancel": (10029, "The requested symbol is not whitelisted."),
-    "spread/order/cancel-all": (10029, "The requested symbol is not whitelisted."),
+    "spot-margin-trade/set-leverage": NO_MARGIN,
+    "spot-margin-trade/set-auto-repay-mode": NO_MARGIN,
+    "spot-margin-trade/fixedborrow": NO_MARGIN,
+    "account/borrow": NO_MARGIN,
+    "account/repay": NO_MARGIN,
+    "account/no-convert-repay": NO_MARGIN,
+    "account/quick-repayment": NO_MARGIN,
+    "spread/order/create": NO_SPREAD,
+    "spread/order/amend": NO_SPREAD,
+    "spread/order/cancel": NO_SPREAD,
+    "spread/order/cancel-all": NO_SPREAD,
+    "position/add-margin": ISOLATED_ONLY,
+    "position/set-auto-add-margin": ISOLATED_ONLY,
+    "position/trading-stop": (10001, "params error: trading stops are not offered here"),
+    "position/move-positions": NO_PERMISSION,
+    "asset/transfer/inter-transfer": NO_PERMISSION,
     "order/disconnected-cancel-all": (10005, "Permission denied: institutional clients only."),
     "account/set-hedging-mode": (140001, "Spot hedging needs portfolio margin."),
 }
 """What is refused whole, by path: nothing can be borrowed here, and no combinations are listed."""
+NOT_ENABLED_READS: Final = {
+    "spread/max-qty": NO_SPREAD,
+    "asset/portfolio-margin": (110077, "Portfolio margin mode is not supported."),
+}
 
 
 class MarginApi:
@@ -41,7 +61,7 @@ class MarginApi:
     async def collateral(self, query: Query) -> Row:
         """Every coin of the account with its switch; nothing can be borrowed."""
         wanted = query.text("currency")
-        rows = [self._coin(coin) for coin in self._coins() if wanted in ("", coin)]
+        rows = [self._coin(coin) for coin in self._exchange.coins if wanted in ("", coin)]
         return {"list": rows}
 
     async def set_collateral(self, query: Query) -> Row:
@@ -65,8 +85,12 @@ class MarginApi:
 
     async def set_margin_mode(self, query: Query) -> Row:
         """Stay in cross margin, the only mode of this venue."""
-        if query.required("setMarginMode") != CROSS:
-            raise Refused(3400045, "Set margin mode failed")
+        mode = query.required("setMarginMode")
+        if mode not in (CROSS, *OTHER_MODES):
+            raise Refused(10001, "params error: setMarginMode is invalid")
+        if mode != CROSS:
+            reason = {"reasonCode": "3400000", "reasonMsg": OTHER_MODES[mode]}
+            raise Refused(3400045, "Set margin mode failed", {"reasons": [reason]})
         return {"reasons": []}
 
     async def transferable(self, query: Query) -> Row:
@@ -81,17 +105,23 @@ class MarginApi:
             "availableWithdrawalMap": amounts,
         }
 
-    async def borrow_history(self, _: Query) -> Row:
-        """Nothing was ever borrowed."""
-        return {"list": [], "nextPageCursor": ""}
-
-    async def margin_state(self, _: Query) -> Row:
-        """Spot margin is off."""
-        return {"spotLeverage": "", "spotMarginMode": "0", "effectiveLeverage": ""}
-
-    async def max_borrowable(self, query: Query) -> Row:
-        """Nothing can be borrowed."""
-        return {"currency": query.required("currency"), "maxLoan": "0"}
+    async def coin_balance(self, query: Query) -> Row:
+        """One coin of one account; beside the unified account all are empty."""
+        account, coin = query.required("accountType"), query.required("coin")
+        held = self._exchange.wallet.get(coin, ZERO) if account == "UNIFIED" else ZERO
+        free = max(ZERO, held - self._exchange.locked(coin)) if held else ZERO
+        return {
+            "accountType": account,
+            "bizType": 1,
+            "accountId": "1",
+            "memberId": "1",
+            "balance": {
+                "coin": coin,
+                "walletBalance": plain(held),
+                "transferBalance": plain(free),
+                "bonus": "",
+            },
+        }
 
     async def disconnect_info(self, _: Query) -> Row:
         """Cancel-on-disconnect is for institutions."""
@@ -119,7 +149,7 @@ class MarginApi:
         changes = {}
         for item in items:
             coin, switch = item.required("coin"), item.required("collateralSwitch")
-            if coin in ALWAYS_COLLATERAL or coin not in self._coins():
+            if coin in ALWAYS_COLLATERAL or coin not in self._exchange.coins:
                 raise Refused(10001, f"params error: {coin} cannot be switched")
             if switch not in ("ON", "OFF"):
                 raise Refused(10001, "params error: collateralSwitch must be ON or OFF")
@@ -134,9 +164,6 @@ class MarginApi:
                 )(coin)
 
         await self._desk.act(change)
-
-    def _coins(self) -> list[str]:
-        return list(dict.fromkeys([SETTLE_COIN, *(r.base for r in self._exchange.rules.values())]))
 
     def _coin(self, coin: str) -> Row:
         first = self._exchange.collateral.tiers.get(coin, FLAT)[0].ratio

@@ -10,19 +10,22 @@ from services.simulator.board import last_price, limit_row
 from services.simulator.candles import INTERVALS, UNRECORDED, closed_candles
 from services.simulator.desk import Desk
 from services.simulator.listing import instrument_row
+from services.simulator.margins import NO_SPREAD
 from services.simulator.pool import Pressed, pool_rows
-from services.simulator.query import Query
+from services.simulator.query import Query, page
 from services.simulator.tape import trade_row
 from shared.history.records import Bar
 from shared.runtime.clock import Clock
 from shared.venue.amounts import plain, quotient
-from shared.venue.margin import FLAT, CollateralTier
+from shared.venue.margin import FLAT, SETTLE_COIN, CollateralTier
 from shared.venue.rules import Refused, RiskTier, Rule, unknown_symbol
 
 Row = dict[str, Any]
 
 FUNDING_PAGE: Final = 200
 KLINE_PAGE: Final = 1000
+RISK_PAGE: Final = 15
+UNBOUNDED: Final = Decimal(1_000_000_000)  # USDT: where one rate holds for every position
 UNLISTED: Final = ("inverse", "option")
 """Products of the venue of which this one lists none; ccxt asks for all that there are."""
 
@@ -52,17 +55,18 @@ class PublicApi:
         rows = [r for r in rows if r["status"] == status and base in ("", r["baseCoin"])]
         if category == "spot":
             return {"category": category, "list": rows}
-        limit = query.limit(500, 1000)
-        first = query.integer("cursor", 0)
-        more = str(first + limit) if first + limit < len(rows) else ""
-        return {"category": category, "list": rows[first : first + limit], "nextPageCursor": more}
+        shown, cursor = page(rows, query, query.limit(500, 1000))
+        return {"category": category, "list": shown, "nextPageCursor": cursor}
 
     def tickers(self, query: Query) -> Row:
         """Prices as published last; before the first publication, those that stand."""
+        if query.text("category") in UNLISTED:
+            return {"category": query.text("category"), "list": []}
         category = query.category()
         rows = []
         for name in self._symbols(query, category):
-            bar = self._market.bar(name, self._hour())
+            shown = self._desk.board.listing(category, name).last.bar
+            bar = shown or self._market.bar(name, self._hour())
             if bar is not None:
                 books = self._desk.exchange.book(category, name)
                 rows.append(self._desk.board.ticker(category, name, books, bar))
@@ -114,8 +118,8 @@ class PublicApi:
         self._known(category, name)
         exchange = self._desk.exchange
         reference = (exchange.marks if category == "linear" else exchange.indexes).get(name)
-        band = exchange.rules[category, name].price_band
-        return {**limit_row(name, reference, band), "ts": str(self._desk.now_ms)}
+        row = limit_row(exchange.rules[category, name], reference)
+        return row | {"ts": str(self._desk.now_ms)}
 
     def adl_alert(self, query: Query) -> Row:
         """The insurance pool behind each perpetual."""
@@ -135,15 +139,13 @@ class PublicApi:
         return {"category": category, "list": list(islice(made, limit))}
 
     def risk_limit(self, query: Query) -> Row:
-        """The tiers that a position's worth falls into, by product."""
+        """The tiers that a position's worth falls into, by product; fifteen products a page."""
         if query.category() != "linear":
             raise Refused(10001, "params error: category must be linear")
-        rows = [
-            row
-            for name in self._symbols(query, "linear")
-            for row in _tiers(self._desk.exchange.rules["linear", name])
-        ]
-        return {"category": "linear", "list": rows, "nextPageCursor": ""}
+        names, cursor = page(self._symbols(query, "linear"), query, RISK_PAGE)
+        rules = self._desk.exchange.rules
+        rows = [row for name in names for row in _tiers(rules["linear", name])]
+        return {"category": "linear", "list": rows, "nextPageCursor": cursor}
 
     def collateral_tiers(self, query: Query) -> Row:
         """What quantities of a coin back which share of their price."""
@@ -159,9 +161,64 @@ class PublicApi:
             ]
         }
 
+    def announcements(self, query: Query) -> Row:
+        """Notices: there are none."""
+        query.required("locale")
+        return {"total": 0, "list": []}
+
     def nothing(self, _: Query) -> Row:
-        """What this venue has none of: open interest, notices, combinations."""
+        """What this venue has none of: fee groups, combinations."""
         return {"list": [], "nextPageCursor": ""}
+
+    def no_history(self, query: Query) -> Row:
+        """What no source records: open interest, the accounts' sides, deliveries."""
+        category, name = query.category(), query.required("symbol")
+        self._known(category, name)
+        return {"symbol": name, "category": category, "list": [], "nextPageCursor": ""}
+
+    def no_delivery(self, query: Query) -> Row:
+        """Nothing listed here expires."""
+        return {"category": query.required("category"), "list": [], "nextPageCursor": ""}
+
+    def no_insurance(self, _: Query) -> Row:
+        """The pools that several symbols share; here each has its own, see market/adlAlert."""
+        return {"updatedTime": str(self._desk.now_ms), "list": []}
+
+    def full_orderbook(self, query: Query) -> Row:
+        """One book to its last level."""
+        return self.orderbook(Query({**query.fields, "limit": "1000"}))
+
+    def rpi_orderbook(self, query: Query) -> Row:
+        """One book with the sizes of retail quotes, of which there are none."""
+        query.required("limit")
+        limit = query.limit(50, 50)
+        category = query.text("category", "linear")
+        said = self.orderbook(Query({**query.fields, "category": category, "limit": str(limit)}))
+        return said | {side: [[*level, "0"] for level in said[side]] for side in ("b", "a")}
+
+    def borrow_rates(self, query: Query) -> Row:
+        """What coins cost to borrow by VIP level: none can be borrowed."""
+        wanted = query.text("currency")
+        tiers = self._desk.exchange.collateral.tiers
+        rows = [
+            {
+                "borrowable": False,
+                "collateralRatio": "1" if coin == SETTLE_COIN else plain(_first(tiers, coin)),
+                "currency": coin,
+                "hourlyBorrowRate": "0",
+                "liquidationOrder": str(place),
+                "marginCollateral": True,
+                "maxBorrowingAmount": "0",
+            }
+            for place, coin in enumerate(self._desk.exchange.coins, 1)
+            if wanted in ("", coin)
+        ]
+        return {"vipCoinList": [{"list": rows, "vipLevel": query.text("vipLevel", "No VIP")}]}
+
+    def no_combination(self, query: Query) -> Row:
+        """Combinations are not enabled."""
+        query.required("symbol")
+        raise Refused(*NO_SPREAD)
 
     def index_kline(self, query: Query) -> Row:
         """Bars of the index, which here is the spot price."""
@@ -225,7 +282,7 @@ class PublicApi:
 
 
 def _tiers(rule: Rule) -> list[Row]:
-    whole = RiskTier(rule.max_qty, rule.maintenance_rate, Decimal(0), rule.max_leverage)
+    whole = RiskTier(UNBOUNDED, rule.maintenance_rate, Decimal(0), rule.max_leverage)
     return [
         {
             "id": place,
@@ -239,6 +296,10 @@ def _tiers(rule: Rule) -> list[Row]:
         }
         for place, tier in enumerate(rule.risk_tiers or (whole,), 1)
     ]
+
+
+def _first(tiers: Mapping[str, Sequence[CollateralTier]], coin: str) -> Decimal:
+    return tiers.get(coin, FLAT)[0].ratio
 
 
 def _brackets(tiers: Sequence[CollateralTier]) -> list[Row]:
@@ -263,13 +324,20 @@ PUBLIC_ROUTES: Final[Mapping[str, str]] = {
     "market/price-limit": "price_limit",
     "market/risk-limit": "risk_limit",
     "market/recent-trade": "trades",
-    "market/open-interest": "nothing",
-    "market/account-ratio": "nothing",
-    "market/delivery-price": "nothing",
-    "market/insurance": "nothing",
+    "market/open-interest": "no_history",
+    "market/account-ratio": "no_history",
+    "market/delivery-price": "no_delivery",
+    "market/insurance": "no_insurance",
+    "market/full_orderbook": "full_orderbook",
+    "market/rpi_orderbook": "rpi_orderbook",
+    "market/fee-group-info": "nothing",
     "market/adlAlert": "adl_alert",
     "spot-margin-trade/collateral": "collateral_tiers",
+    "spot-margin-trade/data": "borrow_rates",
     "spread/instrument": "nothing",
+    "spread/orderbook": "no_combination",
+    "spread/tickers": "no_combination",
+    "spread/recent-trade": "no_combination",
     "system/status": "nothing",
-    "announcements/index": "nothing",
+    "announcements/index": "announcements",
 }

@@ -17,6 +17,12 @@ DIGITS_MAX: Final = 20  # more are no amount of anything, and too many to reckon
 TEXT_MAX: Final = 64
 
 
+def whole(raw: str) -> int | None:
+    """Return the number that ``raw`` writes in digits; None for all else (``²`` is a digit too)."""
+    fits = raw.isascii() and raw.isdigit() and len(raw) <= DIGITS_MAX
+    return int(raw) if fits else None
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """The fields of a query string or a JSON body; ``admitted`` items of a batch fit the limit."""
@@ -80,9 +86,10 @@ class Query:
         raw = self.text(name)
         if not raw:
             return default
-        if not raw.isdigit():
+        value = whole(raw)
+        if value is None:
             raise Refused(10001, f"params error: {name} is invalid")
-        return int(raw)
+        return value
 
     def limit(self, default: int, most: int) -> int:
         """Return the page size asked for, from 1 to ``most``."""
@@ -123,9 +130,10 @@ class Query:
         cursor = self.text("cursor").replace("%3A", ":").partition(":")[0]
         if not cursor:
             return count
-        if not cursor.isdigit():
+        place = whole(cursor)
+        if place is None:
             raise Refused(10001, "params error: cursor is invalid")
-        return min(int(cursor), count)
+        return min(place, count)
 
 
 def newest(
@@ -141,3 +149,10 @@ def newest(
     shown = found[:limit]
     cursor = f"{shown[-1][0]}%3A{shown[-1][0]}" if len(found) > limit else ""
     return [row for _, row in shown], cursor
+
+
+def page(rows: Sequence[Row], query: Query, limit: int) -> tuple[Sequence[Row], str]:
+    """Return the rows that the cursor asks for, in their own order, and the cursor to the next."""
+    first = query.integer("cursor", 0)
+    more = str(first + limit) if first + limit < len(rows) else ""
+    return rows[first : first + limit], more

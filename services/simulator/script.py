@@ -20,7 +20,7 @@ REQUEST_KINDS: Final = frozenset(
 EVENT_KINDS: Final = frozenset(
     {
         "dropped_event", "duplicated_event", "reordered_event", "delayed_event", "silence",
-        "stray_event",
+        "stray_event", "filled_again",
     }
 )  # fmt: skip
 MOMENT_KINDS: Final = frozenset(

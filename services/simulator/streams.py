@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import Iterable
 from itertools import groupby
 from typing import Any, Final
@@ -13,13 +14,22 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from services.simulator.auth import Keyring
-from services.simulator.board import DERIVED, KINDS, News
+from services.simulator.board import News
 from services.simulator.connection import PRIVATE, Connection
 from services.simulator.desk import Desk
 from services.simulator.faults import Faults
 from services.simulator.pool import TOPIC as ALERTS
 from services.simulator.pool import alert, pool_rows
-from services.simulator.tape import LIQUIDATIONS, TRADES, Tape
+from services.simulator.tape import Tape
+from services.simulator.topics import (
+    CHANNELS,
+    FAST,
+    OPTION,
+    STATUS,
+    STATUS_TOPIC,
+    private_objection,
+    public_objection,
+)
 from services.simulator.wire import (
     account_row,
     execution_row,
@@ -36,22 +46,9 @@ Row = dict[str, Any]
 
 ACK_SECONDS: Final = 0.02
 REPEAT_SECONDS: Final = 3.0
-SPOT_ARGS_MAX: Final = 10
-CHANNELS: Final = ("linear", "spot", PRIVATE)
 ALERT_MS: Final = 1_000
-PUBLIC_KINDS: Final = {
-    "linear": (*KINDS, *DERIVED, TRADES, LIQUIDATIONS),
-    "spot": (*KINDS, *DERIVED, TRADES),
-}
-PRIVATE_TOPICS: Final = {
-    "order": ("spot", "linear"),
-    "execution": ("spot", "linear"),
-    "position": ("linear",),
-    "wallet": (),
-    "execution.fast": ("spot", "linear"),
-    "dcp": ("spot", "future"),
-}
-FAST: Final = "execution.fast"
+IDLE_SECONDS: Final = 600.0
+CHOSEN_IDLE: Final = re.compile(r"(?P<count>\d{1,3})(?P<unit>[sm])")
 
 
 class Hub:
@@ -77,20 +74,22 @@ class Hub:
         self._spoken = wall.monotonic()
         self._tape = Tape()
         self._alerted_ms = 0
+        self._status: list[Row] = []
 
     async def serve(self, socket: WebSocket) -> None:
         """Talk to one client until either side ends."""
-        channel = socket.url.path.rpartition("/")[2]
-        if channel not in CHANNELS:
+        channel = CHANNELS.get(socket.url.path)
+        if channel is None:
             await socket.close(1008)
             return
-        if self._faults is not None and self._faults.refuses(channel):
+        if self._faults is not None and channel != STATUS and self._faults.refuses(channel):
             await socket.close(1013)
             return
         await socket.accept()
         self._count += 1
         name = str(UUID(int=self._count))
         connection = Connection(socket, channel, name, self._wall, self._faults)
+        connection.idle_seconds = _idle_seconds(socket.query_params.get("max_active_time", ""))
         self._connections.append(connection)
         writer = asyncio.create_task(connection.write())
         try:
@@ -117,11 +116,20 @@ class Hub:
         """Send level-1 books again after three seconds of silence, with the same ``u``."""
         while True:
             silent = self._wall.monotonic() - self._spoken
+            await self._cut_idle()
             if silent >= REPEAT_SECONDS:
                 self._repeat_books()
                 self._spoken += REPEAT_SECONDS
             else:
                 await self._wall.sleep(REPEAT_SECONDS - silent)
+
+    async def _cut_idle(self) -> None:
+        """Close what neither side has used for as long as the venue waits."""
+        now = self._wall.monotonic()
+        for connection in list(self._connections):
+            if now - connection.used_at > connection.idle_seconds:
+                with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+                    await connection.socket.close(1000)
 
     def publish(self, news: Iterable[News]) -> None:
         """Queue public news: whole for who has seen nothing of the topic, else the change."""
@@ -138,6 +146,18 @@ class Hub:
         if now >= self._alerted_ms + ALERT_MS:
             self._alerted_ms = now
             self._alert(self._listeners("linear", ALERTS))
+            self._tell_status(now)
+
+    def _tell_status(self, now_ms: int) -> None:
+        """Queue what maintenance is announced, begins or is over, when that changes."""
+        rows = [] if self._faults is None else self._faults.status()
+        news = [row for row in rows if row not in self._status]
+        self._status = rows
+        if news:
+            data = [{**r, **{k: int(r[k]) for k in ("maintainType", "env")}} for r in news]
+            message = _text({"topic": STATUS_TOPIC, "ts": now_ms, "data": data})
+            for connection in self._listeners(STATUS, STATUS_TOPIC):
+                connection.push(STATUS_TOPIC, message)
 
     def _alert(self, listeners: Iterable[Connection]) -> None:
         """Queue the state of the insurance pools."""
@@ -205,9 +225,11 @@ class Hub:
         return [c for c in self._connections if c.channel == channel and topic in c.topics]
 
     async def _hear(self, connection: Connection, text: str) -> None:
+        connection.used_at = self._wall.monotonic()
         try:
             said = json.loads(text)
-        except ValueError:
+            json.dumps(said, ensure_ascii=False).encode()  # half a surrogate cannot be echoed
+        except (ValueError, RecursionError):
             said = None
         if not isinstance(said, dict):
             connection.send(_text({"success": False, "ret_msg": "Params Error", "op": ""}))
@@ -229,6 +251,8 @@ class Hub:
         if connection.channel == PRIVATE:
             echo = {"req_id": said["req_id"]} if "req_id" in said else {}
             return {**echo, "op": "pong", "args": [now], "conn_id": connection.name}
+        if connection.channel == OPTION:
+            return {"args": [now], "op": "pong"}
         return {**_answer(connection, said, "ping", ""), "ret_msg": "pong"}
 
     def _authorise(self, connection: Connection, said: Row) -> None:
@@ -241,11 +265,10 @@ class Hub:
 
     async def _subscribe(self, connection: Connection, said: Row) -> None:
         """Acknowledge late, as the venue does: its client registers a topic after sending it."""
-        args = said.get("args")
-        topics = [str(arg) for arg in args] if isinstance(args, list) else []
+        topics = _topics(said)
         failure = self._objection(connection, topics)
         await self._wall.sleep(ACK_SECONDS)
-        connection.send(_text(_answer(connection, said, "subscribe", failure)))
+        connection.send(_text(_acknowledged(connection, said, topics, failure)))
         if failure:
             return
         connection.topics.update(topics)
@@ -260,7 +283,7 @@ class Hub:
         self._start_if_heard()
 
     def _forget(self, connection: Connection, said: Row) -> None:
-        topics = {str(topic) for topic in said.get("args") or []}
+        topics = set(_topics(said))
         connection.topics -= topics
         connection.primed -= topics
         connection.send(_text(_answer(connection, said, "unsubscribe", "")))
@@ -270,17 +293,13 @@ class Hub:
         if not topics:
             return "Params Error: args missing"
         if connection.channel == PRIVATE:
-            return _private_objection(connection, topics)
-        if connection.channel == "spot" and len(topics) > SPOT_ARGS_MAX:
-            return "args size >10"
+            if not connection.authorised:
+                return "Request not authorized"
+            return private_objection(topics)
+        taken = connection.topics
+        characters = sum(map(len, taken))
         known = self._desk.market.products
-        for topic in topics:
-            kind, _, symbol = topic.rpartition(".")
-            product = connection.channel, symbol
-            listed = kind in PUBLIC_KINDS[connection.channel] and product in known
-            if not (listed or (connection.channel, topic) == ("linear", ALERTS)):
-                return f"error:handler not found,topic:{topic}"
-        return ""
+        return public_objection(connection.channel, topics, taken, characters, known)
 
     def _start_if_heard(self) -> None:
         """Release time once somebody listens to executions and to both markets."""
@@ -297,24 +316,18 @@ class Hub:
             self._desk.start()
 
 
-def _private_objection(connection: Connection, topics: list[str]) -> str:
-    if not connection.authorised:
-        return "Request not authorized"
-    for topic in topics:
-        name, category = _parts(topic)
-        if name not in PRIVATE_TOPICS or (category and category not in PRIVATE_TOPICS[name]):
-            return f"error:handler not found,topic:{topic}"
-        if category and name in topics:
-            return "all-in-one and categorised topics cannot be mixed in one request"
-    return ""
+def _idle_seconds(asked: str) -> float:
+    """Return how long a socket may be unused; whoever opens it may choose 30 s to 600 s."""
+    chosen = CHOSEN_IDLE.fullmatch(asked)
+    if chosen is None:
+        return IDLE_SECONDS
+    seconds = int(chosen["count"]) * (60 if chosen["unit"] == "m" else 1)
+    return float(min(max(seconds, 30), IDLE_SECONDS))
 
 
-def _parts(topic: str) -> tuple[str, str]:
-    """Return a private topic's name and its category, if it has one."""
-    if topic == FAST or topic.startswith(f"{FAST}."):
-        return FAST, topic.removeprefix(FAST).lstrip(".")
-    name, _, category = topic.partition(".")
-    return name, category
+def _topics(said: Row) -> list[str]:
+    args = said.get("args")
+    return [str(arg) for arg in args] if isinstance(args, list) else []
 
 
 def _answer(connection: Connection, said: Row, op: str, failure: str) -> Row:
@@ -329,6 +342,15 @@ def _answer(connection: Connection, said: Row, op: str, failure: str) -> Row:
         **echo,
         "op": op,
     }
+
+
+def _acknowledged(connection: Connection, said: Row, topics: list[str], failure: str) -> Row:
+    """Return the answer to a subscription; that of options has a shape of its own."""
+    if connection.channel != OPTION:
+        return _answer(connection, said, "subscribe", failure)
+    outcome = {"failTopics": topics if failure else [], "successTopics": [] if failure else topics}
+    named = {"success": not failure, "conn_id": connection.name}
+    return {**named, "data": outcome, "type": "COMMAND_RESP"}
 
 
 def _subject(event: Event) -> tuple[str, str]:

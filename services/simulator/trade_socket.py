@@ -8,7 +8,7 @@ from uuid import UUID
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from services.simulator.app import Door
-from services.simulator.auth import FUTURE_MS, Keyring
+from services.simulator.auth import Keyring, check_window
 from services.simulator.faults import Faults
 from services.simulator.faulty import ill_text
 from services.simulator.query import Query
@@ -22,6 +22,7 @@ OPERATIONS: Final = {
     f"order.{what}": f"order/{what}"
     for what in ("create", "amend", "cancel", "create-batch", "amend-batch", "cancel-batch")
 }
+CATEGORIES: Final = ("spot", "linear")
 TRADE: Final = "trade"
 REQUEST_ID_MAX: Final = 36
 REMEMBERED: Final = 1_000
@@ -144,6 +145,8 @@ class Talk:
         try:
             self._check(said, now)
             (argument,) = said["args"]
+            if argument.get("category") not in CATEGORIES:
+                raise Refused(10404, "category is not correct")
             result, ext = await self._door.execute(path, Query(argument), headers)
         except Refused as refusal:
             return self.refuse(said, refusal.code, refusal.message, headers)
@@ -166,10 +169,7 @@ class Talk:
         header = header if isinstance(header, dict) else {}
         stamp = str(header.get("X-BAPI-TIMESTAMP", ""))
         window = str(header.get("X-BAPI-RECV-WINDOW") or "5000")
-        if not (stamp.isdigit() and window.isdigit()):
-            raise Refused(10001, "invalid timestamp or recv_window")
-        if not now - int(window) <= int(stamp) < now + FUTURE_MS:
-            raise Refused(10002, "invalid request, please check your timestamp")
+        check_window(stamp, window, now)
         args = said.get("args")
         if not (isinstance(args, list) and len(args) == 1 and isinstance(args[0], dict)):
             raise Refused(10001, "params error: args is no list of one object")

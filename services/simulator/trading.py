@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from services.simulator.desk import Desk
-from services.simulator.query import WEEK_MS, Query, newest
+from services.simulator.query import WEEK_MS, Query, newest, page
 from services.simulator.wire import closed_row, execution_row, order_row, position_row
-from shared.venue.amounts import ZERO
+from shared.venue.amounts import ZERO, plain
 from shared.venue.closed import ClosedBook
 from shared.venue.exchange import Exchange
 from shared.venue.records import Order, OrderRequest, Position
@@ -66,7 +66,7 @@ class TradingApi:
     async def cancel_all(self, query: Query) -> Row:
         """Cancel what rests; linear needs a symbol or a coin, and takes 500 at random of more."""
         category = query.category()
-        symbol, coin = query.text("symbol"), query.text("settleCoin") or query.text("baseCoin")
+        symbol, coin = self._listed(query), query.text("settleCoin") or query.text("baseCoin")
         if category == "linear" and not (symbol or coin):
             raise Refused(10001, "params error: symbol, baseCoin or settleCoin is required")
 
@@ -83,7 +83,7 @@ class TradingApi:
         category = query.category()
         by_id = query.text("orderId") or query.text("orderLinkId")
         coin = query.text("settleCoin") or query.text("baseCoin")
-        if category == "linear" and not (by_id or query.text("symbol") or coin):
+        if category == "linear" and not (by_id or self._listed(query) or coin):
             raise Refused(10001, "params error: symbol, settleCoin or baseCoin is required")
         rows = self._exchange.orders
         if by_id:
@@ -110,7 +110,7 @@ class TradingApi:
         """Fills and settlements, newest first; an id overrides every other filter."""
         category = query.category()
         order_id, link_id = query.text("orderId"), query.text("orderLinkId")
-        symbol, kind = query.text("symbol"), query.text("execType")
+        symbol, kind = self._listed(query), query.text("execType")
         start, end = query.span(self._desk.now_ms, WEEK_MS, 10001)
         rows, cursor = newest(
             query,
@@ -132,9 +132,7 @@ class TradingApi:
 
     async def positions(self, query: Query) -> Row:
         """One position, flat or not, by its symbol; or all that are open."""
-        category, symbol = query.required("category"), query.text("symbol")
-        if category != "linear":
-            raise Refused(10001, "params error: category must be linear")
+        category, symbol = _perpetual(query), query.text("symbol")
         if not symbol and not query.text("settleCoin"):
             raise Refused(10001, "params error: symbol or settleCoin is required")
         if symbol:
@@ -142,15 +140,28 @@ class TradingApi:
         else:
             held = self._exchange.positions.values()
             found = [p for p in held if p.size and self._settles_in(p, query.text("settleCoin"))]
-        query.limit(20, 200)
-        rows = [position_row(p, self._exchange) for p in found]
-        return {"category": category, "list": rows} | _LAST
+        shown, cursor = page(found, query, query.limit(20, 200))
+        rows = [position_row(p, self._exchange) for p in shown]
+        return {"category": category, "list": rows, "nextPageCursor": cursor}
+
+    async def leverages(self, query: Query) -> Row:
+        """Leverage of one perpetual, held or not, or of all."""
+        category, symbol = _perpetual(query), query.text("symbol")
+        names = [symbol] if symbol else [s for c, s in self._exchange.rules if c == category]
+        rows = [
+            {
+                "symbol": name,
+                "leverage": plain(self._position(name).leverage),
+                "side": self._position(name).side,
+                "positionIdx": 0,
+            }
+            for name in names
+        ]
+        return {"category": category, "list": rows}
 
     async def closed_pnl(self, query: Query) -> Row:
         """What each order that closed some of a position brought, newest first."""
-        category, symbol = query.required("category"), query.text("symbol")
-        if category != "linear":
-            raise Refused(10001, "params error: category must be linear")
+        category, symbol = _perpetual(query), self._listed(query)
         start, end = query.span(self._desk.now_ms, WEEK_MS, 10001)
         rows, cursor = newest(
             query,
@@ -163,6 +174,7 @@ class TradingApi:
 
     async def set_leverage(self, query: Query) -> Row:
         """Set one leverage for both sides."""
+        _perpetual(query)
         symbol = query.required("symbol")
         buy, sell = query.amount("buyLeverage"), query.amount("sellLeverage")
         if buy is None or buy != sell:
@@ -174,12 +186,17 @@ class TradingApi:
         """Stay in one-way mode, the only one of this venue."""
         if query.integer("mode", 0) == 0:
             raise Refused(110025, "Position mode is not modified")
+        if any(p.size for p in self._exchange.positions.values()):
+            raise Refused(110024, "You have an existing position, so cannot switch position mode")
+        if any(o.category == "linear" for o in self._exchange.open_orders):
+            raise Refused(110028, "You have existing open orders, so cannot switch position mode")
         raise Refused(10001, "params error: hedge mode is not offered here")
 
     def _orders(
         self, query: Query, rows: Sequence[Order], fits: Callable[[Order], bool], oldest: int = 0
     ) -> Row:
         category = query.category()
+        self._listed(query)
         found, cursor = newest(
             query,
             rows,
@@ -216,6 +233,13 @@ class TradingApi:
         flat = Position(symbol, ZERO, ZERO, rule.max_leverage)
         return self._exchange.positions.get(symbol, flat)
 
+    def _listed(self, query: Query) -> str:
+        """Return the symbol asked for, which may be left out but not be unknown."""
+        category, symbol = query.required("category"), query.text("symbol")
+        if symbol and (category, symbol) not in self._exchange.rules:
+            raise unknown_symbol(category, symbol)
+        return symbol
+
     def _settles_in(self, position: Position, coin: str) -> bool:
         return self._exchange.rules["linear", position.symbol].quote == coin
 
@@ -227,7 +251,7 @@ def order_request(query: Query) -> OrderRequest:
         raise Refused(10001, "position idx not match position mode")
     if query.flag("isLeverage"):
         raise Refused(170344, "Margin trading is not supported for this symbol.")
-    for name in ("triggerPrice", "takeProfit", "stopLoss", "bboSideType", "slippageTolerance"):
+    for name in ("triggerPrice", "takeProfit", "stopLoss", "bboSideType"):
         if query.text(name) not in ("", "0"):
             raise Refused(10001, f"params error: {name} is not offered here")
     if query.text("orderFilter", "Order") != "Order":
@@ -246,7 +270,18 @@ def order_request(query: Query) -> OrderRequest:
         link_id=query.text("orderLinkId"),
         reduce_only=query.flag("reduceOnly"),
         market_unit=query.text("marketUnit", "quoteCoin" if by_quote else "baseCoin"),
+        slippage_type=query.text("slippageToleranceType"),
+        slippage=query.amount("slippageTolerance") or ZERO,
+        closes_all=query.flag("closeOnTrigger"),
     )
+
+
+def _perpetual(query: Query) -> str:
+    """Return the category, which has to be that of positions."""
+    category = query.required("category")
+    if category != "linear":
+        raise Refused(10001, "params error: category must be linear")
+    return category
 
 
 def _which(query: Query) -> tuple[str, str]:
@@ -257,13 +292,13 @@ def _which(query: Query) -> tuple[str, str]:
 
 
 def _concerns(exchange: Exchange, order: Order, category: str, query: Query) -> bool:
-    """Whether an order is of the category and of the symbol or coin that was asked for."""
+    """Whether an order is of the category and symbol asked for, or of the base or settle coin."""
     rule = exchange.rules[order.category, order.symbol]
+    named = {"symbol": order.symbol, "baseCoin": rule.base, "settleCoin": rule.quote}
+    asked = next((name for name in named if query.text(name)), None)
     return (
         order.category == category
-        and query.text("symbol") in ("", order.symbol)
-        and query.text("baseCoin") in ("", rule.base)
-        and query.text("settleCoin") in ("", rule.quote)
+        and (asked is None or named[asked] == query.text(asked))
         and query.text("orderStatus") in ("", order.status)
     )
 

@@ -96,6 +96,7 @@ class Engine:
         self._last: datetime | None = None
         self._pending: tuple[datetime, float] | None = None
         self._deciding = asyncio.Lock()
+        self._in_doubt = False
         self.decisions = 0
         self.late = 0
 
@@ -158,6 +159,9 @@ class Engine:
     async def decide_if_due(self) -> None:
         """Decide when a new instant is complete, or has waited too long for funding."""
         async with self._deciding:
+            if self._in_doubt:  # the last pass failed, perhaps after its commit: ask the journal
+                await self.recover()
+                self._in_doubt = False
             instant = self._view.newest_instant(INSTANT_GRID)
             if instant is None or (self._last is not None and instant <= self._last):
                 return
@@ -215,6 +219,7 @@ class Engine:
         now = self._clock.now()
         if rows:
             reached(CrashPoint.DECIDED)
+        self._in_doubt = True
         async with self._pool.acquire() as connection, connection.transaction():
             await insert_decision(
                 connection,
@@ -233,6 +238,7 @@ class Engine:
                 reached(CrashPoint.INTENT_STORING)
             if missed:
                 await insert_late_instants(connection, missed, "overrun", now)
+        self._in_doubt = False
         self._committed(instant, rows, missed, decision_id)
 
     def _committed(

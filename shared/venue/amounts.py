@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import (
+    ROUND_CEILING,
     ROUND_DOWN,
     ROUND_HALF_EVEN,
     Context,
@@ -43,6 +44,12 @@ def quotient(numerator: Decimal, denominator: Decimal) -> Decimal:
 def floor_to(amount: Decimal, step: Decimal) -> Decimal:
     """Return the largest multiple of ``step`` not above ``amount`` (both positive)."""
     whole = ROUNDED.divide(amount, step).to_integral_value(ROUND_DOWN)
+    return EXACT.multiply(whole, step)
+
+
+def ceil_to(amount: Decimal, step: Decimal) -> Decimal:
+    """Return the smallest multiple of ``step`` not below ``amount`` (both positive)."""
+    whole = ROUNDED.divide(amount, step).to_integral_value(ROUND_CEILING)
     return EXACT.multiply(whole, step)
 
 

@@ -78,10 +78,12 @@ class Book:
             left -= there
         return fills
 
-    def preview_value(self, limit: Decimal | None, value: Decimal, step: Decimal) -> Levels:
-        """Return the fills of a market buy that spends at most ``value`` of quote currency."""
+    def preview_value(
+        self, side: str, limit: Decimal | None, value: Decimal, step: Decimal
+    ) -> Levels:
+        """Return the fills of a market order that moves at most ``value`` of quote currency."""
         fills, left = [], value
-        for price, there in self.within("Buy", limit):
+        for price, there in self.within(side, limit):
             qty = min(there, floor_to(ROUNDED.divide(left, price), step))
             if qty <= 0:
                 break

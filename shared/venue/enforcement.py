@@ -1,9 +1,9 @@
 """What the venue does to an account by itself: liquidation, deleveraging, delivery."""
 
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from typing import Final
 
-from shared.venue.amounts import ROUNDED, ZERO, exact, floor_to
+from shared.venue.amounts import ROUNDED, ZERO, ceil_to, exact, floor_to
 from shared.venue.exchange import Exchange
 from shared.venue.forced import DELEVERAGING, DELIVERY, LIQUIDATION, REPAYMENT
 from shared.venue.margin import SETTLE_COIN, maintenance_margin
@@ -58,7 +58,7 @@ def repay_from_spot(exchange: Exchange) -> bool:
         if rule is None or price <= 0 or owed <= 0:
             continue
         received = price * (1 - rule.taker_fee)
-        needed = _ceiling(ROUNDED.divide(owed, received), rule.step)
+        needed = ceil_to(ROUNDED.divide(owed, received), rule.step)
         qty = floor_to(min(needed, max(ZERO, exchange.wallet[coin])), rule.step)
         if qty > 0:
             exchange.force(rule, "Sell", qty, price, REPAYMENT)
@@ -103,7 +103,7 @@ def deliver(exchange: Exchange, symbol: str) -> None:
 def _reduce(exchange: Exchange, position: Position) -> None:
     rule = exchange.rules["linear", position.symbol]
     size = abs(position.size)
-    qty = min(size, max(rule.step, _ceiling(size / STEP_SHARE, rule.step)))
+    qty = min(size, max(rule.step, ceil_to(size / STEP_SHARE, rule.step)))
     exchange.force(rule, _closing(position), qty, exchange.marks[position.symbol], LIQUIDATION)
 
 
@@ -114,7 +114,3 @@ def _maintenance(exchange: Exchange, position: Position) -> Decimal:
 
 def _closing(position: Position) -> str:
     return "Sell" if position.size > 0 else "Buy"
-
-
-def _ceiling(amount: Decimal, step: Decimal) -> Decimal:
-    return ROUNDED.divide(amount, step).to_integral_value(ROUND_CEILING) * step

@@ -13,6 +13,7 @@ from shared.venue.fees import fee_rate
 from shared.venue.forced import Forced
 from shared.venue.funds import check_spot_funds, locked, order_size
 from shared.venue.margin import (
+    SETTLE_COIN,
     Collateral,
     CollateralTier,
     Margin,
@@ -106,6 +107,11 @@ class Exchange:
     def open_orders(self) -> Sequence[Order]:
         """Resting orders, oldest first."""
         return self._orders.open
+
+    @property
+    def coins(self) -> list[str]:
+        """The settlement coin, and the base coins of all products."""
+        return list(dict.fromkeys([SETTLE_COIN, *(rule.base for rule in self.rules.values())]))
 
     def advance(self, now_ms: int) -> None:
         """Move venue time forward; raises ValueError when it would run backwards."""
@@ -211,10 +217,15 @@ class Exchange:
         """Change a resting order's total quantity or price, match it again and return it."""
         order = self._resting(category, symbol, order_id, link_id)
         rule = self._rule(category, symbol)
-        qty, price = qty or order.qty, price or order.price
-        asked = OrderRequest(category, symbol, order.side, "Limit", qty, price)
+        qty, price = order.qty if qty is None else qty, order.price if price is None else price
+        if (qty, price) == (order.qty, order.price):
+            raise Refused(10001, "The order remains unchanged.")
+        asked = OrderRequest(
+            category, symbol, order.side, "Limit", qty, price, reduce_only=order.reduce_only
+        )
         check_shape(asked)
         check_grid(rule, asked)
+        asked = replace(asked, price=self._limit(rule, asked))
         check_notional(rule, asked, asked.price)
         if asked.qty <= order.filled_qty:
             raise Refused(10001, "qty is not above what is already filled")
@@ -375,7 +386,7 @@ class Exchange:
         least = self._reducible(rule, request.side)
         if not least:
             raise Refused(110017, "current position is zero, cannot fix reduce-only order qty")
-        return replace(request, qty=min(request.qty, least))
+        return replace(request, qty=min(request.qty or rule.max_qty, least))
 
     def _reducible(self, rule: Rule, side: str) -> Decimal:
         if rule.category == "spot":
@@ -387,7 +398,7 @@ class Exchange:
         """Return the price bound; a market order is an order bounded around the touch."""
         if request.order_type == "Market":
             best = self._best(rule, request.side)
-            return market_bound(best, request.side, rule.tick) if best is not None else None
+            return market_bound(best, request, rule.tick) if best is not None else None
         reference = (self.marks if rule.category == "linear" else self.indexes).get(rule.symbol)
         if request.price is None or reference is None:
             return request.price

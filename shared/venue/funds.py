@@ -31,7 +31,7 @@ def order_size(
 ) -> tuple[Decimal, Decimal]:
     """Return the quote value an order may cost, a limit order at its price, and its base size."""
     if spends_quote(request):
-        fills = book.preview_value(limit, request.qty, rule.step)
+        fills = book.preview_value(request.side, limit, request.qty, rule.step)
         return request.qty, sum((qty for _, qty in fills), ZERO)
     if request.order_type == "Limit" and limit is not None:
         return request.qty * limit, request.qty

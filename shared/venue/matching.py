@@ -4,19 +4,23 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
-from shared.venue.amounts import ZERO, floor_to
+from shared.venue.amounts import ZERO, ceil_to, floor_to
 from shared.venue.books import Book, Levels
-from shared.venue.records import Order, spends_quote
+from shared.venue.records import Order, OrderRequest, spends_quote
 from shared.venue.rules import Refused, Rule
 
 MARKET_BAND: Final = Decimal("0.05")  # how far from the touch a market order may walk the book
 
 
-def market_bound(best: Decimal, side: str, tick: Decimal) -> Decimal:
+def market_bound(best: Decimal, request: OrderRequest, tick: Decimal) -> Decimal:
     """Return the worst price of a market order: the venue makes it a bounded IOC limit."""
-    if side == "Buy":
-        return floor_to(best * (1 + MARKET_BAND), tick)
-    return tick + floor_to(best * (1 - MARKET_BAND), tick)
+    if request.slippage_type == "TickSize":
+        distance = request.slippage * tick
+        return best + distance if request.side == "Buy" else max(tick, best - distance)
+    band = request.slippage / 100 if request.slippage_type else MARKET_BAND
+    if request.side == "Buy":
+        return floor_to(best * (1 + band), tick)
+    return ceil_to(best * (1 - band), tick)
 
 
 def price_bounds(reference: Decimal, band: Decimal) -> tuple[Decimal, Decimal]:
@@ -39,7 +43,7 @@ def banded_price(
     if (price <= top) if side == "Buy" else (price >= bottom):
         return price
     if adjusts:
-        return floor_to(top, rule.tick) if side == "Buy" else -floor_to(-bottom, rule.tick)
+        return floor_to(top, rule.tick) if side == "Buy" else ceil_to(bottom, rule.tick)
     high, low = (170193, 170194) if rule.category == "spot" else (30208, 30209)
     raise Refused(high if side == "Buy" else low, "order price is outside the price limit")
 
@@ -49,7 +53,7 @@ def order_fills(
 ) -> tuple[Levels, str]:
     """Return the fills an order gets and, when its time in force forbids them, the reason."""
     if spends_quote(order):
-        return book.preview_value(order.price, order.qty, rule.step), ""
+        return book.preview_value(order.side, order.price, order.qty, rule.step), ""
     left = order.qty - order.filled_qty
     if order.reduce_only:
         left = min(left, reducible)

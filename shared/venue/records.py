@@ -13,7 +13,11 @@ BY_USER: Final = "CreateByUser"
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """One order as asked for; ``qty`` is positive, in base units (quote units by market_unit)."""
+    """One order as asked for; ``qty`` is positive, in base units (quote units by market_unit).
+
+    A market order may meet prices up to ``slippage`` from the touch: of the kind ``Percent``, or a
+    number of ticks (``TickSize``). Zero is the whole position where ``closes_all``.
+    """
 
     category: str
     symbol: str
@@ -25,6 +29,9 @@ class OrderRequest:
     link_id: str = ""
     reduce_only: bool = False
     market_unit: str = "baseCoin"
+    slippage_type: str = ""
+    slippage: Decimal = ZERO
+    closes_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +188,9 @@ class Event:
 
 
 def spends_quote(order: Order | OrderRequest) -> bool:
-    """Return whether the quantity is an amount of quote currency: a spot market buy by value."""
+    """Return whether the quantity is an amount of quote currency: a spot market order by value."""
     return (
         order.category == "spot"
         and order.order_type == "Market"
-        and order.side == "Buy"
         and order.market_unit == "quoteCoin"
     )

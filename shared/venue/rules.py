@@ -1,6 +1,7 @@
 """The rules of one product, and the venue's refusals by their own codes."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -11,6 +12,12 @@ from shared.venue.records import OrderRequest, spends_quote
 LINK_ID: Final = re.compile(r"[A-Za-z0-9_-]{0,36}")
 SIDES: Final = ("Buy", "Sell")
 TIMES_IN_FORCE: Final = ("GTC", "IOC", "FOK", "PostOnly")
+MARKET_UNITS: Final = ("baseCoin", "quoteCoin")
+SLIPPAGES: Final = {
+    "Percent": (Decimal("0.01"), Decimal(10), Decimal("0.01"), 110108),
+    "TickSize": (Decimal(1), Decimal(10_000), Decimal(1), 110109),
+}
+"""Least and greatest tolerance of a market order, its step, and the code of a wrong one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +57,13 @@ class Rule:
 
 
 class Refused(Exception):
-    """The venue said no: ``code`` is its retCode, ``message`` its retMsg."""
+    """The venue said no: ``code`` is its retCode, ``message`` its retMsg, ``result`` more of it."""
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, result: Mapping[str, object] | None = None) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
+        self.result = dict(result or {})
 
 
 def unknown_symbol(category: str, symbol: str) -> Refused:
@@ -98,8 +106,21 @@ def check_shape(request: OrderRequest) -> None:
         raise Refused(10001, "OrderLinkId invalid")
     if request.order_type == "Limit" and (request.price is None or request.price <= 0):
         raise Refused(10001, "Price invalid")
-    if not request.qty.is_finite() or request.qty <= 0:
+    closes = request.closes_all and request.reduce_only and request.qty == 0
+    if not request.qty.is_finite() or (request.qty <= 0 and not closes):
         raise Refused(10001, "Qty invalid")
+    if request.market_unit not in MARKET_UNITS:
+        raise Refused(10001, "MarketUnit invalid")
+    if request.slippage_type:
+        _check_slippage(request)
+
+
+def _check_slippage(request: OrderRequest) -> None:
+    if request.order_type != "Market" or request.slippage_type not in SLIPPAGES:
+        raise Refused(10001, "SlippageTolerance invalid")
+    least, most, step, code = SLIPPAGES[request.slippage_type]
+    if not (least <= request.slippage <= most and on_grid(request.slippage, step)):
+        raise Refused(code, f"slippageTolerance allowRange: {least} to {most}")
 
 
 def check_grid(rule: Rule, request: OrderRequest) -> None:
@@ -111,6 +132,8 @@ def check_grid(rule: Rule, request: OrderRequest) -> None:
         if request.qty < rule.min_notional:
             raise Refused(170140, "Order value exceeded lower limit.")
         return
+    if not spot and 0 < request.qty < rule.step:
+        raise Refused(110017, "orderQty will be truncated to zero.")
     if not on_grid(request.qty, rule.step):
         raise Refused(170137 if spot else 10001, "Order quantity has too many decimals.")
     if request.qty > rule.max_qty:

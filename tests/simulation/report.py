@@ -18,6 +18,7 @@ from tests.simulation.store import Store
 from tests.support.servers import Database, Postgres, embedded
 
 COUNTED_FROM: Final = 2_000
+PROGRESS_SECONDS: Final = 30.0
 LEAST: Final = 100
 CHUNK: Final = 10
 
@@ -32,8 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with embedded() as servers:
         postgres = Postgres(servers.owner_dsn)
         postgres.make_template()
-        outcomes = _outcomes(postgres, seeds, options)
-        for outcome in outcomes:
+        told = began
+        for done, outcome in enumerate(_outcomes(postgres, seeds, options), start=1):
+            if time.monotonic() - told > PROGRESS_SECONDS:
+                told = time.monotonic()
+                _progress(done, len(seeds), failed, told - began)
             tally += outcome.tally
             seconds += outcome.seconds
             if outcome.violations:
@@ -55,6 +59,15 @@ def say(line: str) -> None:
     """Print one line at once."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
+
+
+def _progress(done: int, of: int, failed: int, spent: float) -> None:
+    rate = done / spent
+    sys.stderr.write(
+        f"{done} of {of} schedules, {rate:.2f}/s, {(of - done) / rate:.0f} s left; "
+        f"{failed} with violations\n"
+    )
+    sys.stderr.flush()
 
 
 @dataclass(frozen=True)

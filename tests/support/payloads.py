@@ -1,8 +1,6 @@
 """Real payloads of the venue, and which of our parsers each is for."""
 
-import functools
 import json
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +29,7 @@ from shared.exchange.bybit.parse import (
     text,
 )
 from shared.exchange.bybit.rest import result_of
+from shared.exchange.bybit.values import envelope_values
 
 FOLDER: Final = Path(__file__).parents[1] / "data" / "fixtures"
 BESIDE: Final = Path(__file__).parents[3] / "shared" / "fixtures"
@@ -67,25 +66,15 @@ def payloads() -> Iterator[Payload]:
             yield Payload(f"{name}/{entry['file']}", topic, entry.get("kind") in SENT)
 
 
-@functools.cache
-def unread() -> Mapping[str, str]:
-    """Return the payloads that no parser of ours is for, each with the reason."""
-    groups = tomllib.loads((FOLDER / "unread.toml").read_text())
-    return {
-        name: group["reason"]
-        for group in groups.values()
-        for name in group["files"]
-        if name.partition("/")[0] in SETS
-    }
-
-
-def reader_of(payload: Payload) -> Reader | None:
-    """Return what reads a payload the way feed and gateway do; None when nothing does."""
+def reader_of(payload: Payload) -> Reader:
+    """Return what reads a payload: the parser of feed or gateway, else that of any payload."""
     if payload.topic.startswith("/"):
         row_reader = RESULTS.get(payload.topic)
-        return None if row_reader is None else lambda body: row_reader(result_of(body, Malformed))
+        if row_reader is None:
+            return envelope_values
+        return lambda body: row_reader(result_of(body, Malformed))
     kind = payload.topic.partition(".")[0]
-    return MESSAGES.get(kind) if payload.topic.count(".") <= 2 else None
+    return MESSAGES.get(kind, envelope_values) if payload.topic.count(".") <= 2 else envelope_values
 
 
 def _each(parse: Callable[[Row, Category], Any]) -> Reader:

@@ -20,7 +20,7 @@ from tests.support.clock import ManualClock
 class Socket:
     """One websocket client, spoken to in ASGI events."""
 
-    def __init__(self, driven: "Driven", path: str) -> None:
+    def __init__(self, driven: "Driven", path: str, query: bytes) -> None:
         self.said: list[dict[str, Any]] = []
         self.raw: list[str] = []
         self.closed: int | None = None
@@ -30,7 +30,7 @@ class Socket:
         self._inbox.put_nowait({"type": "websocket.connect"})
         scope = {
             "type": "websocket", "path": path, "raw_path": path.encode(), "headers": [],
-            "query_string": b"", "scheme": "ws", "server": ("venue", 80), "client": ("me", 1),
+            "query_string": query, "scheme": "ws", "server": ("venue", 80), "client": ("me", 1),
             "subprotocols": [], "root_path": "", "asgi": {"version": "3.0"},
         }  # fmt: skip
         self.task = asyncio.create_task(driven.app(scope, self._inbox.get, self._take))
@@ -65,9 +65,9 @@ class Driven:
             transport=httpx.ASGITransport(app=self.app), base_url="http://venue"
         )
 
-    async def socket(self, path: str, *topics: str) -> Socket:
+    async def socket(self, path: str, *topics: str, query: bytes = b"") -> Socket:
         """Open a socket and subscribe; ``/v5/private`` is authorised first."""
-        socket = Socket(self, path)
+        socket = Socket(self, path, query)
         self._sockets.append(socket)
         if path.endswith(("private", "trade")):
             expires = int(self.clock.now().timestamp() * 1000) + 10_000

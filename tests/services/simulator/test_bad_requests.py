@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 
+from services.simulator.auth import Key
 from services.simulator.main import Simulator
 from services.simulator.public import PUBLIC_ROUTES, PublicApi
 from services.simulator.query import Query
@@ -26,8 +27,9 @@ GOOD: Final[dict[str, Any]] = {
     "request": [{"symbol": "BTCUSDT", "orderLinkId": "ours"}],
 }  # fmt: skip
 ODD: Final[tuple[Any, ...]] = (
-    "", "x", "-1", "0", "1e5000", "1e-5000", "NaN", "-Infinity", "9" * 400, "\x00", "💥", "null",
-    "1;DROP", None, True, 7, -7, 1.5, [], [[]], [None], {}, {"a": []}, "a,b,,c", "%00%zz", "1:2:3",
+    "", "x", "-1", "0", "1e5000", "1e-5000", "NaN", "-Infinity", "9" * 400, "9" * 5_000, "²",
+    "\x00", "💥", "null", "1;DROP", None, True, 7, -7, 1.5, [], [[]], [None], {}, {"a": []},
+    "a,b,,c", "%00%zz", "1:2:3",
 )  # fmt: skip
 
 
@@ -91,3 +93,21 @@ async def test_a_window_of_more_than_seven_days_is_refused(
         with pytest.raises(Refused) as caught:
             await answer(Query(fields | {"endTime": str(week + 1)}))
     assert caught.value.code == code
+
+
+@pytest.mark.fact("bybit-v5 2.3: a time stamp or a window that is no number is a bad parameter")
+@pytest.mark.parametrize("odd", ["", "-1", "1.5", "²", "٣", "9" * 5_000])
+@pytest.mark.parametrize("header", ["x-bapi-timestamp", "x-bapi-recv-window"])
+def test_a_header_that_is_no_number_is_refused_by_its_code(header: str, odd: str) -> None:
+    headers = {
+        "x-bapi-api-key": "k", "x-bapi-timestamp": "1000", "x-bapi-recv-window": "5000",
+        "x-bapi-sign": "s", header: odd,
+    }  # fmt: skip
+    with pytest.raises(Refused) as caught:
+        Key("k", "secret").check_request(headers, b"", 1_000)
+    assert caught.value.code == 10001
+
+
+@pytest.mark.parametrize("expires", ["²", "٣", "9" * 5_000, "", None, -1, [1]])
+def test_an_expiry_that_is_no_number_opens_no_socket(expires: Any) -> None:
+    assert Key("k", "secret").check_socket(["k", expires, "s"], 0) is False

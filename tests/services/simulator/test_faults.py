@@ -162,6 +162,24 @@ async def test_events_are_dropped_doubled_swapped_and_delayed(tmp_path: Path) ->
     }
 
 
+@pytest.mark.fact("RELIABILITY 1.3: a filled order may be reported twice when a cancel raced it")
+async def test_a_fill_that_met_a_cancel_is_told_twice(tmp_path: Path) -> None:
+    script = """
+        faults:
+        - kind: filled_again
+          where: private/order
+    """
+    async with driven(tmp_path, script) as venue:
+        socket = await venue.socket("/v5/private", "order", "execution")
+        await venue.order("a")
+        await venue.clock.advance(1)
+        rows = [row for m in socket.said if m.get("topic") == "order" for row in m["data"]]
+        told = [(row["orderStatus"], row["rejectReason"]) for row in rows]
+        assert told[-2:] == [("Filled", "EC_NoError"), ("Filled", "EC_OrigClOrdIDDoesNotExist")]
+        assert [row["orderStatus"] for row in rows].count("Filled") == 2
+        assert len([m for m in socket.said if m.get("topic") == "execution"]) == 1
+
+
 async def test_a_silent_socket_still_answers_pings(tmp_path: Path) -> None:
     script = """
         faults:

@@ -86,7 +86,7 @@ async def test_unknown_paths_and_methods_are_404_and_unknown_products_are_refuse
         ("GET", "order/create"),
     ):
         assert (await client.http.request(method, f"/v5/{path}")).status_code == 404
-    assert (await client.get("market/tickers", "category=inverse"))["retCode"] == 10001
+    assert (await client.get("market/tickers", "category=guess"))["retCode"] == 10001
     assert (await client.get("market/tickers", "category=spot&symbol=X"))["retCode"] == 170121
 
 

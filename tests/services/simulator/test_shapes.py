@@ -40,6 +40,17 @@ READS = [
     (f"{DOCS}/order/open-order", "order/history", "category=linear"),
     (f"{DOCS}/position/position", "position/list", f"category=linear&{BTC}"),
     (f"{DOCS}/user/apikey-info", "user/query-api", ""),
+    (f"{DOCS}/position/batch-lvg", "position/symbol-info", f"category=linear&{BTC}"),
+    (f"{DOCS}/market/adl-alert", "market/adlAlert", ""),
+    (f"{DOCS}/market/rpi-orderbook", "market/rpi_orderbook", f"{BTC}&limit=5"),
+    (f"{DOCS}/asset/coin-info", "asset/coin/query-info", "coin=BTC"),
+    (f"{DOCS}/spot-margin/currency-data", "spot-margin-trade/currency-data", "currency=BTC"),
+    (f"{DOCS}/spot-margin/liability", "spot-margin-trade/liability", "currency=BTC"),
+    (f"{DOCS}/spot-margin/max-borrowable", "spot-margin-trade/max-borrowable", "currency=BTC"),
+    (f"{DOCS}/spot-margin/flexible-available-inventory",
+     "spot-margin-trade/flexible-available-inventory", "currency=BTC"),
+    (f"{DOCS}/spot-margin/repayment-available-amount",
+     "spot-margin-trade/repayment-available-amount", "currency=BTC"),
 ]  # fmt: skip
 
 
@@ -89,6 +100,27 @@ async def test_an_answer_lacks_nothing_of_the_venues_example(
     assert list(lacking(theirs, ours["result"])) == []
     rows = ours["result"].get("list")
     assert rows is None or rows, "there is nothing to compare with"
+
+
+EMPTY = [
+    ("market/long-short-ratio", "market/account-ratio", f"category=linear&{BTC}&period=1h"),
+    ("market/delivery-price", "market/delivery-price", "category=linear"),
+    ("market/insurance", "market/insurance", ""),
+    ("spread/instrument", "spread/instrument", ""),
+    ("spread/open-order", "spread/order/realtime", ""),
+    ("spread/order-history", "spread/order/history", ""),
+    ("spot-margin/historical-interest", "spot-margin-trade/interest-rate-history", "currency=BTC"),
+]
+
+
+@pytest.mark.parametrize(("name", "path", "query"), EMPTY)
+async def test_what_is_not_recorded_is_an_empty_list_in_the_venues_shape(
+    tmp_path: Path, name: str, path: str, query: str
+) -> None:
+    async with serving(settings(tmp_path)) as simulator, Client(simulator) as client:
+        ours = await client.get(path, query)
+    assert (ours["retCode"], ours["result"]["list"]) == (0, [])
+    assert list(lacking(example(f"{DOCS}/{name}")["result"], ours["result"])) == []
 
 
 def test_what_is_lacking_is_told() -> None:

@@ -108,7 +108,7 @@ async def test_a_private_socket_answers_pings_and_needs_a_valid_key_first(
         assert (await hear(socket))["success"] is False
         await say(socket, op="auth", args=pass_to_private())
         assert (await hear(socket))["success"] is True
-        for topics in (["order", "order.spot"], ["position.spot"], ["greeks"], []):
+        for topics in (["order", "order.spot"], ["position.spot"], ["guesses"], []):
             await say(socket, op="subscribe", args=topics)
             assert (await hear(socket))["success"] is False
     for args in (pass_to_private("other"), pass_to_private(valid_ms=-1), None):
@@ -127,8 +127,14 @@ async def test_unknown_topics_and_garbage_are_refused_without_ending_the_connect
         for topic in ("tickers.NOPE", "orderbook.7.BTCUSDT", "x"):
             await say(socket, op="subscribe", args=[topic])
             assert (await hear(socket))["success"] is False
-        await socket.send("{")
-        assert (await hear(socket))["success"] is False
+        for garbage in ("{", "[" * 100_000, '{"op":"subscribe","args":["\\ud800"]}', '"x"'):
+            await socket.send(garbage)
+            assert (await hear(socket))["success"] is False
+        for args in (5, None, {"a": 1}, [{"a": 1}, None]):
+            await say(socket, op="subscribe", args=args)
+            assert (await hear(socket))["success"] is False
+            await say(socket, op="unsubscribe", args=args)
+            assert (await hear(socket))["success"] is True
         await say(socket, op="ping")
         assert (await hear(socket))["ret_msg"] == "pong"
 

@@ -167,8 +167,13 @@ async def test_the_price_limit_is_that_of_rest_at_every_move(tmp_path: Path, cha
     assert len(heard) >= 3
     like(PRICE_LIMIT, heard[0])
     assert heard[-1]["data"] == {k: rest[k] for k in ("symbol", "buyLmt", "sellLmt")}
-    middle = (D(rest["buyLmt"]) + D(rest["sellLmt"])) / 2
-    assert D(rest["buyLmt"]) == middle * D("1.05")
+    exchange = venue.simulator.desk.exchange
+    tick = exchange.rules[channel, "BTCUSDT"].tick
+    reference = (exchange.marks if channel == "linear" else exchange.indexes)["BTCUSDT"]
+    highest, lowest = D(rest["buyLmt"]), D(rest["sellLmt"])
+    assert 0 <= reference * D("1.05") - highest < tick
+    assert 0 <= lowest - reference * D("0.95") < tick
+    assert highest % tick == lowest % tick == 0
 
 
 @pytest.mark.fact("bybit-v5 10.2: publicTrade's S is the side of the taker")

@@ -15,6 +15,7 @@ from websockets.asyncio.client import connect
 
 from services.simulator.auth import ADDRESS_REQUESTS, AddressLimits
 from services.simulator.main import Simulator
+from services.simulator.public import PublicApi
 from services.simulator.query import Query
 from services.simulator.trading import TradingApi
 from shared.runtime.clock import SystemClock
@@ -120,7 +121,7 @@ async def test_a_batch_is_not_atomic(tmp_path: Path) -> None:
         items = [limit_order("a"), limit_order("b", qty="0.0000001"), limit_order("c")]
         said = await client.post("order/create-batch", {"category": "linear", "request": items})
         assert said["retCode"] == 0
-        assert [row["code"] for row in said["retExtInfo"]["list"]] == [0, 10001, 0]
+        assert [row["code"] for row in said["retExtInfo"]["list"]] == [0, 110017, 0]
         assert [bool(row["orderId"]) for row in said["result"]["list"]] == [True, False, True]
         asked = [{"symbol": "BTCUSDT", "orderLinkId": name} for name in ("a", "b", "c")]
         gone = await client.post("order/cancel-batch", {"category": "linear", "request": asked})
@@ -248,11 +249,133 @@ async def test_collateral_is_switched_by_coin_and_shows(tmp_path: Path) -> None:
         ("spread/order/create", 10029),
         ("order/disconnected-cancel-all", 10005),
         ("account/set-hedging-mode", 140001),
+        ("spot-margin-trade/set-auto-repay-mode", 176008),
+        ("position/add-margin", 110076),
+        ("asset/transfer/inter-transfer", 10005),
     ],
 )
 async def test_what_is_not_enabled_says_so(tmp_path: Path, path: str, code: int) -> None:
     async with trading(tmp_path) as (_, client):
         assert (await client.post(path, {"coin": "BTC", "amount": "1"}))["retCode"] == code
+
+
+@pytest.mark.fact("bybit-v5 9: combinations are not enabled, in public and in private reads")
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("spread/orderbook", 10029),
+        ("spread/tickers", 10029),
+        ("spread/recent-trade", 10029),
+        ("spread/max-qty", 10029),
+        ("asset/portfolio-margin", 110077),
+    ],
+)
+async def test_what_is_not_enabled_cannot_be_read(tmp_path: Path, path: str, code: int) -> None:
+    async with trading(tmp_path) as (_, client):
+        assert (await client.get(path, "symbol=SOLUSDT_SOL/USDT"))["retCode"] == code
+
+
+@pytest.mark.fact("bybit-v5 8.1: what the account can trade without a loan is what it owns")
+async def test_a_borrow_check_tells_the_balance_and_no_loan(tmp_path: Path) -> None:
+    async with trading(tmp_path) as (simulator, client):
+        bids, asks = [(D(36_000), D(1))], [(D(40_000), D(1))]
+        await simulator.desk.act(lambda e: e.set_book("spot", "BTCUSDT", bids, asks))
+        query = "category=spot&symbol=BTCUSDT&side=Buy"
+        said = (await client.get("order/spot-borrow-check", query))["result"]
+        assert said == {
+            "symbol": "BTCUSDT", "side": "Buy", "borrowCoin": "USDT",
+            "maxTradeQty": "2.5", "maxTradeAmount": "100000",
+            "spotMaxTradeQty": "2.5", "spotMaxTradeAmount": "100000",
+        }  # fmt: skip
+        query = "category=spot&symbol=BTCUSDT&side=Sell"
+        assert (await client.get("order/spot-borrow-check", query))["result"]["maxTradeQty"] == "0"
+        query = "accountType=UNIFIED&coin=USDT"
+        said = await client.get("asset/transfer/query-account-coin-balance", query)
+        assert said["result"]["balance"]["walletBalance"] == "100000"
+
+
+@pytest.mark.fact("bybit-v5 6: positions come in pages of 20, up to 200, by cursor")
+async def test_positions_page_by_cursor(tmp_path: Path) -> None:
+    async with trading(tmp_path) as (_, client):
+        for symbol in ("BTCUSDT", "ETHUSDT"):
+            order = {"symbol": symbol, "orderType": "Market", "timeInForce": "IOC"}
+            assert (await client.order("linear", "Buy", "0.1", "", **order))["retCode"] == 0
+        names, cursor = [], ""
+        for _ in range(2):
+            query = f"category=linear&settleCoin=USDT&limit=1&cursor={cursor}"
+            said = (await client.get("position/list", query))["result"]
+            names += [row["symbol"] for row in said["list"]]
+            cursor = said["nextPageCursor"]
+        assert (names, cursor) == (["BTCUSDT", "ETHUSDT"], "")
+
+
+@pytest.mark.fact("bybit-v5 6, 13: the position mode is held by positions and orders")
+async def test_what_keeps_the_position_mode_has_its_code(tmp_path: Path) -> None:
+    async with trading(tmp_path) as (_, client):
+
+        async def code(mode: int) -> int:
+            body = {"category": "linear", "symbol": "BTCUSDT", "mode": mode}
+            said: int = (await client.post("position/switch-mode", body))["retCode"]
+            return said
+
+        assert [await code(0), await code(3)] == [110025, 10001]
+        await client.post("order/create", limit_order("rests"))
+        assert await code(3) == 110028
+        await client.post("order/create", limit_order("held", price="60000"))
+        assert await code(3) == 110024
+
+
+@pytest.mark.fact("bybit-v5 7.1: a margin mode that cannot be set tells its reasons")
+async def test_a_margin_mode_that_cannot_be_set_tells_why(tmp_path: Path) -> None:
+    async with trading(tmp_path) as (_, client):
+
+        async def said(mode: str) -> dict[str, Any]:
+            return await client.post("account/set-margin-mode", {"setMarginMode": mode})
+
+        refused = await said("PORTFOLIO_MARGIN")
+        assert refused["retCode"] == 3400045
+        (reason,) = refused["result"]["reasons"]
+        assert set(reason) == {"reasonCode", "reasonMsg"}
+        assert (await said("REGULAR_MARGIN"))["result"] == {"reasons": []}
+        assert (await said("GUESS"))["retCode"] == 10001
+
+
+@pytest.mark.fact("bybit-v5 5.1, 6: private reads and leverage need a product that is listed")
+async def test_an_unknown_symbol_is_refused_by_private_reads_too(tmp_path: Path) -> None:
+    async with trading(tmp_path) as (_, client):
+        for path in ("order/realtime", "order/history", "execution/list"):
+            for category, code in (("linear", 10001), ("spot", 170121)):
+                said = await client.get(path, f"category={category}&symbol=NOPE")
+                assert said["retCode"] == code, path
+        for path in ("position/list", "position/closed-pnl", "position/symbol-info"):
+            assert (await client.get(path, "category=linear&symbol=NOPE"))["retCode"] == 10001
+        body = {"category": "linear", "symbol": "NOPE"}
+        assert (await client.post("order/cancel-all", body))["retCode"] == 10001
+        body = {"category": "spot", "symbol": "BTCUSDT", "buyLeverage": "5", "sellLeverage": "5"}
+        assert (await client.post("position/set-leverage", body))["retCode"] == 10001
+
+
+@pytest.mark.fact("bybit-v5 5.1: cancel-all goes by symbol, else base coin, else settle coin")
+async def test_the_narrowest_filter_of_cancel_all_counts(tmp_path: Path) -> None:
+    async with trading(tmp_path) as (_, client):
+        for symbol, price in (("BTCUSDT", "20000"), ("ETHUSDT", "1000")):
+            order = limit_order(symbol, symbol=symbol, price=price, qty="0.1")
+            assert (await client.post("order/create", order))["retCode"] == 0
+        body = {"category": "linear", "symbol": "ETHUSDT", "baseCoin": "BTC", "settleCoin": "USDC"}
+        said = (await client.post("order/cancel-all", body))["result"]
+        assert [row["orderLinkId"] for row in said["list"]] == ["ETHUSDT"]
+
+
+@pytest.mark.fact("bybit-v5 3.1: risk limits come fifteen products a page")
+async def test_risk_limits_page_by_fifteen_products(tmp_path: Path) -> None:
+    given = settings(tmp_path, symbols=None, synthetic=20, start=None)
+    async with wired(given, HandClock()) as simulator:
+        public = PublicApi(simulator.desk, HandClock())
+        first = public.risk_limit(Query({"category": "linear"}))
+        cursor = first["nextPageCursor"]
+        second = public.risk_limit(Query({"category": "linear", "cursor": cursor}))
+    names = [row["symbol"] for said in (first, second) for row in said["list"]]
+    assert (len(first["list"]), len(set(names)), second["nextPageCursor"]) == (15, 20, "")
 
 
 @pytest.mark.fact("bybit-v5 7.2: the liability of every coin stays 0 while nothing can be borrowed")
@@ -369,6 +492,8 @@ async def test_the_trade_socket_refuses_by_its_own_codes(tmp_path: Path) -> None
         await ask(authentication())
         assert (await ask(authentication()))["retCode"] == 20001
         assert (await ask({"op": "order.guess", "args": [{}]}))["retCode"] == 10404
+        other = limit_order("x", category="inverse")
+        assert (await ask(wanted("r0", other)))["retCode"] == 10404
         assert (await ask(wanted("r1", limit_order("a"))))["retCode"] == 0
         assert (await ask(wanted("r1", limit_order("b"))))["retCode"] == 20006
         assert (await ask(wanted("r2", limit_order("c"), late_ms=6_000)))["retCode"] == 10002

@@ -1,9 +1,13 @@
 """The strategy's loop on a real database: journal first, one pass an instant, recovery."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import asyncpg
+import pytest
 
 from services.strategy.engine import Engine, Pace
 from services.strategy.replay import replay
@@ -28,6 +32,22 @@ class Bell:
 
     def notify(self) -> None:
         self.rings += 1
+
+
+class ReplyLost:
+    """A pool whose next commit happens, and is not told."""
+
+    def __init__(self, pool: WritePool) -> None:
+        self._pool = pool
+        self.loses = True
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Any]:
+        async with self._pool.acquire() as connection:
+            yield connection
+        if self.loses:
+            self.loses = False
+            raise ConnectionResetError("the reply to the commit is lost")
 
 
 def engine(pool: WritePool, bell: Bell) -> Engine:
@@ -118,6 +138,26 @@ async def test_a_restart_goes_on_from_the_journal_and_names_what_it_missed(
             late = await connection.fetch("SELECT venue_at FROM strategy.late_instant ORDER BY 1")
     assert intents == 1  # the pair is on its way already: it is not asked for again
     assert [r["venue_at"] for r in late] == [INSTANT + HOUR, INSTANT + 2 * HOUR]
+
+
+async def test_s9_a_commit_whose_reply_was_lost_is_asked_for_and_not_decided_again(
+    database: Database,
+) -> None:
+    async with open_pool(database.dsn_for("carry_strategy"), application="test") as pool:
+        strategy = engine(pool, Bell())
+        await strategy.recover()
+        await know_the_past(strategy)
+        strategy._pool = ReplyLost(pool)  # type: ignore[assignment]
+        with pytest.raises(ConnectionResetError):
+            await strategy.quoted(quotes())
+        assert strategy.last_instant is None
+        await strategy.quoted(quotes())
+        assert strategy.last_instant == INSTANT
+        await strategy.quoted(quotes(hours=1))
+        async with pool.acquire() as connection:
+            decisions = await connection.fetchval("SELECT count(*) FROM strategy.decision")
+            intents = await connection.fetchval("SELECT count(*) FROM strategy.intent")
+    assert (decisions, intents) == (2, 1)  # the pair is on its way already
 
 
 async def test_a_plan_that_ended_flat_makes_the_pair_wanted_again(database: Database) -> None:
