@@ -8,7 +8,7 @@ import { useMedia } from "@/hooks/use-media";
 import { isTyping } from "@/hooks/use-shortcuts";
 import type { Schemas } from "@/lib/api";
 import { amount, bps, count, interval, percent, quantity, wholeHours } from "@/lib/format";
-import { codeInWords, settlementsHeld } from "@/lib/opportunities";
+import { codeInWords, partInWords, settlementsHeld } from "@/lib/opportunities";
 
 type OpportunityView = Schemas["OpportunityView"];
 
@@ -86,7 +86,18 @@ function Content({ row, view }: { row: OpportunityView; view: DrawerProps["view"
         />
         <Line words="Hours" value={wholeHours(row.break_even_hours)} />
         <Line words="Limit, settlements" value={count(view.break_even_limit_settlements)} />
+        {row.break_even_shorter_settlements !== null && (
+          <Line
+            words="At the shorter interval, settlements / hours"
+            value={`${count(row.break_even_shorter_settlements)} / ${wholeHours(row.break_even_shorter_hours)}`}
+          />
+        )}
+        {row.hold_left_settlements !== null && (
+          <Line words="Still to earn, settlements" value={count(row.hold_left_settlements)} />
+        )}
       </Block>
+      <Risk row={row} />
+      <Conviction row={row} />
       <Size row={row} />
       <Block title="Funding">
         <Line
@@ -99,9 +110,63 @@ function Content({ row, view }: { row: OpportunityView; view: DrawerProps["view"
         />
         <Line words="Annualised on notional" value={percent(row.annualized_on_notional)} />
         <Line words="Basis, bps" value={bps(row.basis_rate, 1)} />
+        {row.signals !== null && <SignalLines signals={row.signals} />}
       </Block>
       {view.decision_id !== null && (
         <p className="mt-3 break-all font-mono text-axis text-fg-3">decision {view.decision_id}</p>
+      )}
+    </>
+  );
+}
+
+function Risk({ row }: { row: OpportunityView }) {
+  if (row.loss_probability === null && row.liquidation_up === null) return null;
+  return (
+    <Block title="Risk">
+      <Line words="Chance that the hold loses" value={percent(row.loss_probability, 0)} />
+      <Line words="Limit" value={percent(row.loss_probability_limit, 0)} />
+      <Line words="Cash kept, of notional" value={percent(row.reserve_rate)} />
+      <Line words="Price rise that liquidates" value={percent(row.liquidation_up, 0)} />
+    </Block>
+  );
+}
+
+function Conviction({ row }: { row: OpportunityView }) {
+  if (row.conviction === null) return null;
+  return (
+    <Block title="Conviction, 0 to 100 %">
+      {row.conviction_parts.map((part) => (
+        <Line
+          key={part.name}
+          words={`${partInWords(part.name)}, weight ${percent(part.weight, 0)}`}
+          value={percent(part.value, 0)}
+        />
+      ))}
+      <div className="mt-1 border-t border-line-strong pt-1">
+        <Line strong words="Weighted sum" value={percent(row.conviction, 0)} />
+      </div>
+    </Block>
+  );
+}
+
+function SignalLines({ signals }: { signals: Schemas["SignalsView"] }) {
+  return (
+    <>
+      <Line
+        words="Level among the past"
+        value={
+          signals.regime === null
+            ? percent(signals.percentile, 0)
+            : `${percent(signals.percentile, 0)}, ${codeInWords(signals.regime).toLowerCase()}`
+        }
+      />
+      <Line words="Stays positive" value={percent(signals.persistence, 0)} />
+      <Line
+        words="Forecast over the hold, bps"
+        value={`${bps(signals.hold_mean)} ± ${bps(signals.hold_error).replace("+", "")}`}
+      />
+      {signals.has_skill === false && (
+        <p className="py-0.5 text-fg-3">Without skill so far: shown, not used for sizing.</p>
       )}
     </>
   );
@@ -113,6 +178,9 @@ function ValueSum({ row }: { row: OpportunityView }) {
   return (
     <Block title={`Value of ${over}, bps of notional`}>
       <Line words="Expected funding" value={bps(row.expected_funding, 1)} />
+      {row.funding_error !== null && (
+        <Line words="Its standard error" value={bps(row.funding_error, 1).replace("+", "± ")} />
+      )}
       <Line words="Fees in and out, both legs" value={cost(row.fee_cost)} />
       <Line words="Crossing both books at size" value={cost(row.slippage_cost)} />
       <Line words="Expected basis change" value={cost(row.basis_cost)} />
@@ -141,6 +209,13 @@ function Size({ row }: { row: OpportunityView }) {
           {codeInWords(row.binding_limit)}
         </p>
       )}
+      {row.limits.map((limit) => (
+        <Line
+          key={limit.name}
+          words={codeInWords(limit.name)}
+          value={`${quantity(limit.quantity)} ${row.base}`}
+        />
+      ))}
       {row.binding_limit === null && row.target_quantity !== null && (
         <p className="py-0.5 text-fg-3">No limit binds.</p>
       )}

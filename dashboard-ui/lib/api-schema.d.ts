@@ -229,6 +229,18 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * ConvictionPartView
+         * @description One part of a conviction, 0 (against) to 1 (for), and what it weighs; weights sum to 1.
+         */
+        ConvictionPartView: {
+            /** Name */
+            name: string;
+            /** Value */
+            value: string;
+            /** Weight */
+            weight: string | null;
+        };
+        /**
          * DecisionView
          * @description One decision with its verdicts, best first; ``inputs_kept`` means that it can be replayed.
          */
@@ -450,7 +462,12 @@ export interface components {
          * @description What the last decision thought of one symbol.
          *
          *     ``expected_funding`` minus ``cost`` is ``value``, all fractions of notional over ``hold_hours``.
-         *     ``break_even_settlements`` is rounded up. ``reason`` is a code, ``sentence`` says it in words.
+         *     ``break_even_settlements`` is rounded up; ``_shorter`` is what it would be at the next shorter
+         *     interval. ``funding_error`` is the standard error of ``expected_funding``, ``return_on_capital``
+         *     the value over all capital bound, ``reserve_rate`` the cash kept per unit of notional,
+         *     ``kelly_share`` a share of capital. ``hold_left_settlements`` are missing until a held pair has
+         *     earned its costs, ``liquidation_up`` is the rise of its price that liquidates the account.
+         *     ``reason`` is a code, ``sentence`` says it in words.
          */
         OpportunityView: {
             /** Annualized On Notional */
@@ -467,6 +484,14 @@ export interface components {
             break_even_hours: string | null;
             /** Break Even Settlements */
             break_even_settlements: number | null;
+            /** Break Even Shorter Hours */
+            break_even_shorter_hours: string | null;
+            /** Break Even Shorter Settlements */
+            break_even_shorter_settlements: number | null;
+            /** Conviction */
+            conviction: string | null;
+            /** Conviction Parts */
+            conviction_parts: components["schemas"]["ConvictionPartView"][];
             /** Cost */
             cost: string | null;
             /** Expected Funding */
@@ -475,20 +500,39 @@ export interface components {
             expected_rate: string | null;
             /** Fee Cost */
             fee_cost: string | null;
+            /** Funding Error */
+            funding_error: string | null;
             /** Funding Interval Hours */
             funding_interval_hours: string | null;
             /** Hold Hours */
             hold_hours: string | null;
+            /** Hold Left Settlements */
+            hold_left_settlements: number | null;
+            /** Kelly Share */
+            kelly_share: string | null;
             /** Last Rate */
             last_rate: string | null;
+            /** Limits */
+            limits: components["schemas"]["SizeLimitView"][];
+            /** Liquidation Up */
+            liquidation_up: string | null;
+            /** Loss Probability */
+            loss_probability: string | null;
+            /** Loss Probability Limit */
+            loss_probability_limit: string | null;
             /** Pair */
             pair: string;
             /** Rank */
             rank: number;
             /** Reason */
             reason: string;
+            /** Reserve Rate */
+            reserve_rate: string | null;
+            /** Return On Capital */
+            return_on_capital: string | null;
             /** Sentence */
             sentence: string;
+            signals: components["schemas"]["SignalsView"] | null;
             /** Slippage Cost */
             slippage_cost: string | null;
             /** Symbol */
@@ -701,6 +745,46 @@ export interface components {
             at: string;
             /** Funding Usdt */
             funding_usdt: string;
+        };
+        /**
+         * SignalsView
+         * @description What statistics say of the settled rates; shares and probabilities are 0 to 1.
+         *
+         *     ``slope`` is per settlement, ``percentile`` where the newest rate lies among those known,
+         *     ``persistence`` the chance that a positive rate follows a positive one. A forecast without
+         *     skill is shown and not used.
+         */
+        SignalsView: {
+            /** Has Skill */
+            has_skill: boolean | null;
+            /** Hold Error */
+            hold_error: string | null;
+            /** Hold Mean */
+            hold_mean: string | null;
+            /** Percentile */
+            percentile: string | null;
+            /** Persistence */
+            persistence: string | null;
+            /** Regime */
+            regime: string | null;
+            /** Slope */
+            slope: string | null;
+            /** Slope P */
+            slope_p: string | null;
+            /** Worst Rate */
+            worst_rate: string | null;
+            /** Z Score */
+            z_score: string | null;
+        };
+        /**
+         * SizeLimitView
+         * @description What one limit allows, in base units; the least of them binds.
+         */
+        SizeLimitView: {
+            /** Name */
+            name: string;
+            /** Quantity */
+            quantity: string;
         };
         /**
          * StatusView

@@ -25,6 +25,19 @@ export function codeInWords(code: string): string {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
+const PARTS: Record<string, string> = {
+  value: "Funding left after costs",
+  persistence: "Stays positive",
+  trend: "Rate is rising",
+  reversion: "Not above its mean",
+  safety: "Loses nothing",
+};
+
+/** What a part of the conviction says; a part that is not known here by its own name. */
+export function partInWords(name: string): string {
+  return PARTS[name] ?? codeInWords(name);
+}
+
 /** The settlements a value is counted over, when hold time and interval are known and even. */
 export function settlementsHeld(row: OpportunityView): string | null {
   const held = ratioOf(row.hold_hours, row.funding_interval_hours, 2);

@@ -145,6 +145,43 @@ const opportunity = (
   target_quantity: size === null ? null : "12.5",
   target_notional_usdt: size,
   binding_limit: limit,
+  limits:
+    limit === null
+      ? []
+      : [
+          { name: limit, quantity: "12.5" },
+          { name: "perp_depth", quantity: "80" },
+        ],
+  funding_error: "0.0011",
+  return_on_capital: (Number(value) / 1.025).toFixed(6),
+  break_even_shorter_settlements: settlements === null ? null : settlements * 2,
+  break_even_shorter_hours: settlements === null ? null : String(settlements * 8),
+  loss_probability: "0.17",
+  loss_probability_limit: "0.25",
+  conviction: "0.72",
+  conviction_parts: [
+    { name: "value", value: "0.54", weight: "0.30" },
+    { name: "persistence", value: "0.91", weight: "0.25" },
+    { name: "safety", value: "0.83", weight: "0.20" },
+    { name: "trend", value: "0.5", weight: "0.15" },
+    { name: "reversion", value: "0.9", weight: "0.10" },
+  ],
+  kelly_share: "0.18",
+  reserve_rate: "0.0125",
+  hold_left_settlements: verdict === "hold" ? 4 : null,
+  liquidation_up: verdict === "passed_over" ? null : "3.2",
+  signals: {
+    regime: "normal",
+    percentile: "0.58",
+    z_score: "0.4",
+    slope: "0.000001",
+    slope_p: "0.34",
+    persistence: "0.91",
+    hold_mean: expected,
+    hold_error: "0.00005",
+    worst_rate: "-0.0009",
+    has_skill: rank % 2 === 1,
+  },
 });
 
 const ROWS = [

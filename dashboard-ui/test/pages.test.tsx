@@ -144,6 +144,34 @@ describe("opportunities", () => {
     expect(screen.queryByRole("complementary")).toBeNull();
   });
 
+  test("a row shows its conviction by parts, its limits and its risk", () => {
+    const judged = opportunity({
+      ...sol,
+      conviction: "0.72",
+      conviction_parts: [
+        { name: "value", value: "0.54", weight: "0.30" },
+        { name: "new_part", value: "0.9", weight: "0.10" },
+      ],
+      limits: [{ name: "cluster_notional", quantity: "7.5" }],
+      loss_probability: "0.17",
+      loss_probability_limit: "0.25",
+      break_even_shorter_settlements: 22,
+      break_even_shorter_hours: "88",
+    });
+    show(<OpportunitiesPanel />, { opportunities: ranking(judged, bnb), status: status() });
+    const row = screen.getAllByRole("row").find((one) => one.dataset.row === "SOLUSDT");
+    fireEvent.keyDown(row as HTMLElement, { key: "Enter" });
+    const drawer = within(screen.getByRole("complementary", { name: "SOL in detail" }));
+    const conviction = within(drawer.getByRole("region", { name: "Conviction, 0 to 100 %" }));
+    for (const words of ["Funding left after costs, weight 30 %", "New part, weight 10 %"]) {
+      expect(conviction.getByText(words)).toBeTruthy();
+    }
+    expect(conviction.getByText("72 %")).toBeTruthy();
+    expect(drawer.getByText("Cluster notional")).toBeTruthy();
+    expect(within(drawer.getByRole("region", { name: "Risk" })).getByText("17 %")).toBeTruthy();
+    expect(drawer.getByText("22 / 88")).toBeTruthy();
+  });
+
   test("rows stay where they are under the pointer, until asked", () => {
     show(<OpportunitiesPanel />, { opportunities: ranking(sol, bnb), status: status() });
     fireEvent.focus(screen.getAllByRole("row")[1] as HTMLElement);

@@ -5,16 +5,25 @@ from decimal import Decimal
 from typing import Any, Final
 
 from services.api.amounts import tidy
-from services.api.schemas import DecisionView, IntentView, OpportunitiesView, OpportunityView
+from services.api.schemas import (
+    ConvictionPartView,
+    DecisionView,
+    IntentView,
+    OpportunitiesView,
+    OpportunityView,
+    SignalsView,
+    SizeLimitView,
+)
 from services.api.words import decimal_of, sentence
-from shared.domain.money import ratio
+from shared.domain.money import ZERO, ratio
 from shared.domain.profit import WIDE
 from shared.store.views.decisions import DecisionRow, IntentOutcome
 
 HOURS_A_YEAR: Final = Decimal(8_760)
 RATES: Final = (
     "last_rate", "expected_rate", "expected_funding", "fee_cost", "slippage_cost", "basis_cost",
-    "cost", "value", "basis_rate",
+    "cost", "value", "basis_rate", "funding_error", "return_on_capital", "loss_probability",
+    "conviction", "reserve_rate", "liquidation_up", "break_even_shorter_hours",
 )  # fmt: skip
 THRESHOLDS: Final = {
     "limit_margin": "entry_margin",
@@ -22,6 +31,9 @@ THRESHOLDS: Final = {
     "limit_gross": "gross_notional",
     "limit_basis": "basis_limit",
     "limit_history": "forecast_settlements",
+    "limit_cluster": "cluster_notional",
+    "limit_loss": "loss_probability_max",
+    "limit_switching": "switching_margin",
 }
 
 
@@ -98,8 +110,42 @@ def _row(rank: int, appraisal: Mapping[str, Any], decision: DecisionRow) -> Oppo
         target_quantity=decimal_of(appraisal.get("quantity")),
         target_notional_usdt=decimal_of(appraisal.get("notional")),
         binding_limit=appraisal.get("binding_limit"),
+        limits=_limits(appraisal),
+        break_even_shorter_settlements=appraisal.get("break_even_shorter_settlements"),
+        loss_probability_limit=decimal_of(limits["limit_loss"]),
+        conviction_parts=_parts(appraisal, decision.policy),
+        kelly_share=decimal_of(appraisal.get("kelly")),
+        hold_left_settlements=appraisal.get("hold_left"),
+        signals=_signals(appraisal.get("signals")),
         **rates,
     )
+
+
+def _limits(appraisal: Mapping[str, Any]) -> list[SizeLimitView]:
+    """Return what each limit allows, the one that binds first."""
+    known = [
+        SizeLimitView(name=name, quantity=Decimal(quantity))
+        for name, quantity in (appraisal.get("limits") or {}).items()
+    ]
+    return sorted(known, key=lambda limit: (limit.quantity, limit.name))
+
+
+def _parts(appraisal: Mapping[str, Any], policy: Mapping[str, Any]) -> list[ConvictionPartView]:
+    """Return the parts of the conviction, the heaviest first; none where none was formed."""
+    known = [
+        ConvictionPartView(
+            name=name, value=Decimal(value), weight=decimal_of(policy.get(f"weight_{name}"))
+        )
+        for name, value in (appraisal.get("conviction_parts") or {}).items()
+    ]
+    return sorted(known, key=lambda part: (-(part.weight or ZERO), part.name))
+
+
+def _signals(told: Mapping[str, Any] | None) -> SignalsView | None:
+    """Return the signals as journaled; those that people are not shown are left out."""
+    if told is None:
+        return None
+    return SignalsView.model_validate({name: told.get(name) for name in SignalsView.model_fields})
 
 
 def _intent(row: IntentOutcome) -> IntentView:

@@ -169,11 +169,51 @@ class PairView(View):
     correlation_id: str
 
 
+class ConvictionPartView(View):
+    """One part of a conviction, 0 (against) to 1 (for), and what it weighs; weights sum to 1."""
+
+    name: str
+    value: Amount
+    weight: Amount | None
+
+
+class SizeLimitView(View):
+    """What one limit allows, in base units; the least of them binds."""
+
+    name: str
+    quantity: Amount
+
+
+class SignalsView(View):
+    """What statistics say of the settled rates; shares and probabilities are 0 to 1.
+
+    ``slope`` is per settlement, ``percentile`` where the newest rate lies among those known,
+    ``persistence`` the chance that a positive rate follows a positive one. A forecast without
+    skill is shown and not used.
+    """
+
+    regime: str | None
+    percentile: Amount | None
+    z_score: Amount | None
+    slope: Amount | None
+    slope_p: Amount | None
+    persistence: Amount | None
+    hold_mean: Amount | None
+    hold_error: Amount | None
+    worst_rate: Amount | None
+    has_skill: bool | None
+
+
 class OpportunityView(View):
     """What the last decision thought of one symbol.
 
     ``expected_funding`` minus ``cost`` is ``value``, all fractions of notional over ``hold_hours``.
-    ``break_even_settlements`` is rounded up. ``reason`` is a code, ``sentence`` says it in words.
+    ``break_even_settlements`` is rounded up; ``_shorter`` is what it would be at the next shorter
+    interval. ``funding_error`` is the standard error of ``expected_funding``, ``return_on_capital``
+    the value over all capital bound, ``reserve_rate`` the cash kept per unit of notional,
+    ``kelly_share`` a share of capital. ``hold_left_settlements`` are missing until a held pair has
+    earned its costs, ``liquidation_up`` is the rise of its price that liquidates the account.
+    ``reason`` is a code, ``sentence`` says it in words.
     """
 
     rank: int
@@ -200,6 +240,20 @@ class OpportunityView(View):
     target_quantity: Amount | None
     target_notional_usdt: Amount | None
     binding_limit: str | None
+    limits: list[SizeLimitView]
+    funding_error: Amount | None
+    return_on_capital: Amount | None
+    break_even_shorter_settlements: int | None
+    break_even_shorter_hours: Amount | None
+    loss_probability: Amount | None
+    loss_probability_limit: Amount | None
+    conviction: Amount | None
+    conviction_parts: list[ConvictionPartView]
+    kelly_share: Amount | None
+    reserve_rate: Amount | None
+    hold_left_settlements: int | None
+    liquidation_up: Amount | None
+    signals: SignalsView | None
 
 
 class OpportunitiesView(View):

@@ -30,6 +30,14 @@ def bps(rate: Decimal | None, places: str = "0.1") -> str:
     return f"{_signed(rounded)} bps"
 
 
+def percent(share: Decimal | None) -> str:
+    """Return a share or probability in whole percent, such as ``18 %``."""
+    if share is None:
+        return "an unknown share"
+    with localcontext(WIDE):
+        return f"{_grouped((share * 100).quantize(Decimal(1), ROUND_HALF_UP))} %"
+
+
 def usdt(amount: Decimal, places: str = "0.01") -> str:
     """Return an amount without a plus sign, such as ``12,345.60 USDT``."""
     with localcontext(WIDE):
@@ -80,9 +88,31 @@ def _too_small(base: str, facts: Facts) -> str:
 def _no_room(base: str, facts: Facts) -> str:
     if facts.get("binding_limit") == "max_pairs":
         return f"No room: {facts.get('limit_pairs')} pairs are held or chosen, which is the limit."
-    gross = decimal_of(facts.get("limit_gross"))
-    limit = "the gross limit" if gross is None else f"the gross limit of {usdt(gross, '1')}"
+    name = str(facts.get("binding_limit") or "gross_notional")
+    if name == "switching":
+        return "No room yet: another pair gives way first."
+    kind = {"gross_notional": "gross", "cluster_notional": "cluster"}.get(name)
+    if kind is None:
+        return f"No room: with it {_limit_words(facts)} would be passed."
+    amount = decimal_of(facts.get(f"limit_{kind}"))
+    limit = f"the {kind} limit" if amount is None else f"the {kind} limit of {usdt(amount, '1')}"
     return f"No room: with it {limit} would be passed."
+
+
+def _loss_likely(base: str, facts: Facts) -> str:
+    chance = percent(decimal_of(facts.get("loss_probability")))
+    most = percent(decimal_of(facts.get("limit_loss")))
+    return f"Holding it loses money with a chance of {chance}, limit {most}."
+
+
+def _paid_soon(base: str, facts: Facts) -> str:
+    return f"Held until the next payment, then it is left: {_leaving(facts)}."
+
+
+def _rotated(base: str, facts: Facts) -> str:
+    margin = decimal_of(facts.get("limit_switching"))
+    least = "" if margin is None else f" by more than {bps(margin).lstrip('+')}"
+    return f"Closes: another pair is worth its room better{least}."
 
 
 def _opening(base: str, facts: Facts) -> str:
@@ -138,15 +168,20 @@ _SENTENCES: Final[Mapping[str, Callable[[str, Facts], str]]] = {
     Reason.NOT_TRADING: _said("One leg of {base} does not trade now."),
     Reason.IDENTITY_DOUBTFUL: _identity,
     Reason.HISTORY_SHORT: _history,
+    Reason.SIGNALS_MISSING: _said("Not known: the past of {base} is too short for a forecast."),
     Reason.LONGS_ARE_PAID: _longs_are_paid,
     Reason.BREAK_EVEN_TOO_FAR: _break_even,
     Reason.BELOW_MARGIN: _below_margin,
+    Reason.LOSS_TOO_LIKELY: _loss_likely,
+    Reason.SETTLEMENT_NEAR: _said("The next settlement is so near that an order might miss it."),
     Reason.TOO_SMALL: _too_small,
     Reason.NO_ROOM: _no_room,
     Reason.WORTH_OPENING: _opening,
     Reason.WORTH_STAYING: _staying,
+    Reason.PAID_SOON: _paid_soon,
     Reason.NOT_KNOWN: _said("Held: its numbers are not known now, so nothing is changed."),
     Reason.WORTH_LEAVING: _left,
+    Reason.ROTATED: _rotated,
     Reason.DELISTING: _said("Closes: trading of {base} ends."),
 }
 

@@ -110,11 +110,19 @@ def appraisal(pair: str, verdict: str, reason: str, **numbers: Any) -> dict[str,
 
 
 COSTS = {"fee_cost": "0.0031", "slippage_cost": "0.0005", "basis_cost": "0", "cost": "0.0036"}
+JUDGED = {
+    "break_even_shorter_settlements": 60, "break_even_shorter_hours": "240",
+    "loss_probability": "0.175", "conviction": "0.8",
+    "conviction_parts": {"safety": "0.825", "value": "0.5"},
+    "limits": {"pair_notional": "0.25", "kelly": "0.4", "perp_depth": "7"}, "kelly": "0.16",
+    "hold_left": 3, "liquidation_up": "3.25",
+    "signals": {"regime": "high", "percentile": "0.8", "persistence": "0.9", "has_skill": False},
+}  # fmt: skip
 APPRAISALS = [
     appraisal(
         "BTCUSDT", "hold", "worth_staying", last_rate="0.00025", expected_rate="0.00012",
         interval_hours="8", basis_rate="0.0012", expected_funding="0.00756", value="0.00396",
-        break_even_settlements=30, quantity="0.25", notional="10260", **COSTS,
+        break_even_settlements=30, quantity="0.25", notional="10260", **COSTS, **JUDGED,
     ),
     appraisal(
         "ETHUSDT", "passed_over", "break_even_too_far", last_rate="-0.00015",
@@ -129,7 +137,12 @@ APPRAISALS = [
 async def seed_decision(connection: Any, **changes: Any) -> None:
     await insert(
         connection, "strategy.policy", hash="policy1", applied_at=WALL,
-        body=json.dumps({"entry_margin": "0.0010", "gross_notional": "50000", "max_pairs": 5}),
+        body=json.dumps(
+            {
+                "entry_margin": "0.0010", "gross_notional": "50000", "max_pairs": 5,
+                "loss_probability_max": "0.25", "weight_value": "0.30", "weight_safety": "0.20",
+            }
+        ),
     )  # fmt: skip
     await insert(
         connection, "strategy.decision_inputs", hash="inputs1", body=b"{}", created_at=WALL,

@@ -209,6 +209,24 @@ async def test_the_ranking_gives_each_reason_in_words_with_number_and_limit(
 
 
 @pytest.mark.usefixtures("desk")
+async def test_the_ranking_shows_conviction_limits_and_risk_and_nothing_where_none_was_formed(
+    client: httpx.AsyncClient,
+) -> None:
+    btc, eth, _ = (await read(client, "/v1/opportunities"))["rows"]
+    assert btc["conviction_parts"] == [
+        {"name": "value", "value": "0.5", "weight": "0.30"},
+        {"name": "safety", "value": "0.825", "weight": "0.20"},
+    ]
+    assert [limit["name"] for limit in btc["limits"]] == ["pair_notional", "kelly", "perp_depth"]
+    assert (btc["break_even_shorter_settlements"], btc["break_even_shorter_hours"]) == (60, "240")
+    assert (btc["loss_probability"], btc["loss_probability_limit"]) == ("0.175", "0.25")
+    assert (btc["hold_left_settlements"], btc["liquidation_up"]) == (3, "3.25")
+    assert (btc["signals"]["regime"], btc["signals"]["has_skill"]) == ("high", False)
+    assert (eth["conviction"], eth["conviction_parts"], eth["limits"]) == (None, [], [])
+    assert eth["signals"] is None
+
+
+@pytest.mark.usefixtures("desk")
 async def test_a_decision_shows_its_targets_and_what_the_executor_made_of_them(
     client: httpx.AsyncClient,
 ) -> None:
