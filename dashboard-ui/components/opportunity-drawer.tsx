@@ -209,6 +209,12 @@ function Size({ row }: { row: OpportunityView }) {
           {codeInWords(row.binding_limit)}
         </p>
       )}
+      {row.capacity_quantity !== null && (
+        <Line
+          words="Breaks even in time up to"
+          value={`${row.capacity_is_open ? "at least " : ""}${quantity(row.capacity_quantity)} ${row.base}`}
+        />
+      )}
       {row.limits.map((limit) => (
         <Line
           key={limit.name}

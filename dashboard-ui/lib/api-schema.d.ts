@@ -464,10 +464,12 @@ export interface components {
          *     ``expected_funding`` minus ``cost`` is ``value``, all fractions of notional over ``hold_hours``.
          *     ``break_even_settlements`` is rounded up; ``_shorter`` is what it would be at the next shorter
          *     interval. ``funding_error`` is the standard error of ``expected_funding``, ``return_on_capital``
-         *     the value over all capital bound, ``reserve_rate`` the cash kept per unit of notional,
-         *     ``kelly_share`` a share of capital. ``hold_left_settlements`` are missing until a held pair has
-         *     earned its costs, ``liquidation_up`` is the rise of its price that liquidates the account.
-         *     ``reason`` is a code, ``sentence`` says it in words.
+         *     the value over all capital bound, ``capacity_quantity`` the largest size that breaks even within
+         *     the limit, and more where the known levels of a book end before (``capacity_is_open``).
+         *     ``reserve_rate`` is the cash kept per unit of notional, ``kelly_share`` a share of capital.
+         *     ``hold_left_settlements`` are missing until a held pair has earned its costs, ``liquidation_up``
+         *     is the rise of its price that liquidates the account. ``reason`` is a code, ``sentence`` says it
+         *     in words.
          */
         OpportunityView: {
             /** Annualized On Notional */
@@ -488,6 +490,10 @@ export interface components {
             break_even_shorter_hours: string | null;
             /** Break Even Shorter Settlements */
             break_even_shorter_settlements: number | null;
+            /** Capacity Is Open */
+            capacity_is_open: boolean;
+            /** Capacity Quantity */
+            capacity_quantity: string | null;
             /** Conviction */
             conviction: string | null;
             /** Conviction Parts */

@@ -77,6 +77,8 @@ export function opportunity(
     target_notional_usdt: "2500",
     binding_limit: "depth_of_worse_leg",
     limits: [],
+    capacity_quantity: null,
+    capacity_is_open: false,
     funding_error: null,
     return_on_capital: null,
     break_even_shorter_settlements: null,

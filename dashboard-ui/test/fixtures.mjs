@@ -152,6 +152,8 @@ const opportunity = (
           { name: limit, quantity: "12.5" },
           { name: "perp_depth", quantity: "80" },
         ],
+  capacity_quantity: "310",
+  capacity_is_open: true,
   funding_error: "0.0011",
   return_on_capital: (Number(value) / 1.025).toFixed(6),
   break_even_shorter_settlements: settlements === null ? null : settlements * 2,

@@ -111,6 +111,8 @@ def _row(rank: int, appraisal: Mapping[str, Any], decision: DecisionRow) -> Oppo
         target_notional_usdt=decimal_of(appraisal.get("notional")),
         binding_limit=appraisal.get("binding_limit"),
         limits=_limits(appraisal),
+        capacity_quantity=decimal_of(appraisal.get("capacity")),
+        capacity_is_open=bool(appraisal.get("capacity_is_open")),
         break_even_shorter_settlements=appraisal.get("break_even_shorter_settlements"),
         loss_probability_limit=decimal_of(limits["limit_loss"]),
         conviction_parts=_parts(appraisal, decision.policy),

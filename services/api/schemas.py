@@ -210,10 +210,12 @@ class OpportunityView(View):
     ``expected_funding`` minus ``cost`` is ``value``, all fractions of notional over ``hold_hours``.
     ``break_even_settlements`` is rounded up; ``_shorter`` is what it would be at the next shorter
     interval. ``funding_error`` is the standard error of ``expected_funding``, ``return_on_capital``
-    the value over all capital bound, ``reserve_rate`` the cash kept per unit of notional,
-    ``kelly_share`` a share of capital. ``hold_left_settlements`` are missing until a held pair has
-    earned its costs, ``liquidation_up`` is the rise of its price that liquidates the account.
-    ``reason`` is a code, ``sentence`` says it in words.
+    the value over all capital bound, ``capacity_quantity`` the largest size that breaks even within
+    the limit, and more where the known levels of a book end before (``capacity_is_open``).
+    ``reserve_rate`` is the cash kept per unit of notional, ``kelly_share`` a share of capital.
+    ``hold_left_settlements`` are missing until a held pair has earned its costs, ``liquidation_up``
+    is the rise of its price that liquidates the account. ``reason`` is a code, ``sentence`` says it
+    in words.
     """
 
     rank: int
@@ -241,6 +243,8 @@ class OpportunityView(View):
     target_notional_usdt: Amount | None
     binding_limit: str | None
     limits: list[SizeLimitView]
+    capacity_quantity: Amount | None
+    capacity_is_open: bool
     funding_error: Amount | None
     return_on_capital: Amount | None
     break_even_shorter_settlements: int | None

@@ -129,6 +129,8 @@ def _appraisal(appraisal: Appraisal) -> Mapping[str, Any]:
         "quantity": plain(appraisal.quantity),
         "notional": _text(appraisal.notional),
         "binding_limit": appraisal.binding_limit,
+        "capacity": _text(appraisal.capacity),
+        "capacity_is_open": appraisal.capacity_is_open,
         "limits": {name: plain(limit) for name, limit in sorted(appraisal.limits.items())},
     }
 

@@ -13,6 +13,7 @@ from shared.domain.costs import (
     RoundTrip,
     break_even,
     break_even_shorter,
+    capacity,
     leaving_and_returning,
     round_trip,
 )
@@ -51,9 +52,11 @@ class Appraisal:
     Rates are per interval; ``expected_funding``, its ``funding_error``, ``costs`` and ``value`` are
     fractions of notional over the policy's hold; ``return_on_capital`` is the value over all the
     capital that the hold binds. ``quantity`` is the target in base units and ``limits`` what each
-    limit allows, in base units too. ``reserve_rate`` is the cash kept per unit of notional.
-    ``hold_left`` is how many settlements are missing until a held pair has earned its costs;
-    ``liquidation_up`` the rise of its price, as a fraction, at which the account is liquidated.
+    limit allows, in base units too; ``capacity`` is the largest size that breaks even in time, and
+    more when the known levels end before (``capacity_is_open``). ``reserve_rate`` is the cash kept
+    per unit of notional. ``hold_left`` is how many settlements are missing until a held pair has
+    earned its costs; ``liquidation_up`` the rise of its price, as a fraction, at which the account
+    is liquidated.
     """
 
     pair: str
@@ -82,6 +85,8 @@ class Appraisal:
     binding_limit: str | None = None
     limits: Mapping[str, Decimal] = field(default_factory=dict)
     liquidation_up: Decimal | None = None
+    capacity: Decimal | None = None
+    capacity_is_open: bool = False
 
     @property
     def break_even_settlements(self) -> int | None:
@@ -270,6 +275,16 @@ def _sized(measured: Appraisal, market: PairMarket, policy: CarryPolicy) -> Appr
     conviction = parts.weighed(policy.weights)
     variance = measured.funding_error**2 + policy.basis_error**2
     share = kelly_share(value, variance, policy.kelly_fraction, policy.kelly_cap, conviction)
+    assert measured.expected_rate is not None
+    most, is_open = capacity(
+        depth_of(market.spot),
+        depth_of(market.perp),
+        FeeRates(policy.spot_taker_fee, policy.perp_taker_fee),
+        policy.slippage_allowance,
+        measured.expected_rate,
+        policy.break_even_limit_settlements,
+        market.pair.common_lot,
+    )
     limits = {**measured.limits, "kelly": ratio(share * policy.capital, market.spot.ask)}
     size = size_within(limits, market.pair, (market.perp.bid, market.perp.bid))
     return replace(
@@ -281,6 +296,8 @@ def _sized(measured: Appraisal, market: PairMarket, policy: CarryPolicy) -> Appr
         quantity=size.quantity,
         notional=size.quantity * market.perp.bid,
         binding_limit=size.binding_limit,
+        capacity=most,
+        capacity_is_open=is_open,
     )
 
 

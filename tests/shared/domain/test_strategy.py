@@ -401,6 +401,22 @@ def test_conviction_and_its_parts_are_kept_with_what_they_led_to() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("rate", "capacity", "is_open"),
+    [
+        # The touch holds 100 of each leg and no more is known; 37 bps are earned in 42 of 0.89.
+        ("0.0003", "100", True),
+        ("0.0000881", "100", True),
+        ("0.0000880", "0", False),
+    ],
+)
+def test_the_capacity_is_what_still_breaks_even_in_time(
+    rate: str, capacity: str, is_open: bool
+) -> None:
+    (appraisal,) = decide(Portfolio(), snapshot(market(rate=rate)), POLICY).appraisals
+    assert (appraisal.capacity, appraisal.capacity_is_open) == (Decimal(capacity), is_open)
+
+
 def test_a_decision_says_what_would_liquidate_the_account_it_leads_to() -> None:
     decision = decide(Portfolio(), snapshot(market()), POLICY)
     # 0.999 BTC at 10,000: 90,010 of cash. Headroom 90,010 + 0.9 x 9,990 - 0.02 x 9,990 falls by
