@@ -171,9 +171,14 @@ class Engine:
             await self._pass(instant)
 
     async def watch(self) -> None:
-        """Look again each half second, so that an instant never waits for ever."""
+        """Look again each half second, so that an instant never waits for ever.
+
+        What has settled meanwhile is told of at once: the next instant finds it done.
+        """
         while True:
             await self._clock.sleep(0.5)
+            async with self._deciding:
+                await self._tell()
             await self.decide_if_due()
 
     async def _tell(self) -> None:
