@@ -139,10 +139,19 @@ MUTANTS: Final = (
         "opens right after a settlement",
         "H9",
         "shared/domain/risk.py",
-        "now - behind < limits.after_settlement",
-        "behind - now < timedelta(0)",
+        "now - at < limits.after_settlement",
+        "now - at < timedelta(0)",
         "tests/shared/domain/test_risk.py::"
         "test_h9_nothing_opens_90_s_before_and_30_s_after_a_settlement",
+    ),
+    Mutant(
+        "a settlement counts once its rate is published",
+        "H9",
+        "shared/domain/risk.py",
+        "        yield market.settled_by\n",
+        "        yield market.settlements[-1].settled_at\n",
+        "tests/shared/domain/test_risk.py::"
+        "test_h9_a_settlement_whose_rate_is_not_published_yet_is_one_as_well",
     ),
     Mutant(
         "staleness by arrival only",
