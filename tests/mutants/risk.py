@@ -103,6 +103,15 @@ MUTANTS: Final = (
         f"{OF_EXECUTION}test_closing_sells_what_is_owned_and_buys_the_short_back",
     ),
     Mutant(
+        "coins sold for a long that is not the pair's",
+        "H10",
+        EXECUTION,
+        "        gap = max(gap, -max(plan.spot, ZERO))\n",
+        "        pass\n",
+        f"{OF_EXECUTION}"
+        "test_h10_no_more_coins_are_sold_than_the_pair_owns_whatever_the_short_has_become",
+    ),
+    Mutant(
         "band of a sell on the wrong side",
         "H8",
         EXECUTION,
