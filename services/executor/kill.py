@@ -18,9 +18,15 @@ from services.executor.executor import Executor
 from services.executor.guard import Guard
 from services.executor.journal import Journal
 from services.executor.market import wait
-from shared.domain.errors import Malformed, Misconfigured, OutcomeUnknown, Transient
+from services.executor.reconcile import cancel_resting
+from shared.domain.errors import (
+    Malformed,
+    Misconfigured,
+    OutcomeUnknown,
+    Transient,
+)
 from shared.domain.money import ZERO, floor_to, plain
-from shared.exchange.ports import OrderReport, TradingGateway
+from shared.exchange.ports import TradingGateway
 from shared.runtime.clock import Clock
 from shared.runtime.crash import CrashPoint, reached
 from shared.store.kill import DOORBELL, Kill, press_kill_once, read_standing_kills
@@ -118,21 +124,12 @@ class KillSwitch:
         return kills
 
     async def _cancel_all(self) -> None:
-        """Cancel what rests, whoever placed it, until a reading shows nothing we can cancel."""
-        while True:
-            resting = await self._gateway.read_open_orders()
-            nameless = [order for order in resting if not order.link_id]
-            if nameless:
-                detail = ", ".join(f"{o.symbol} {o.order_id}" for o in nameless)
-                await self._journal.alarm("kill_remains", f"cannot cancel {detail}")
-            named = [order for order in resting if order.link_id]
-            if not named:
-                return
-            await asyncio.gather(*(self._cancel(order) for order in named))
+        """Cancel what rests, whoever placed it; the next look finds what did not go.
 
-    async def _cancel(self, order: OrderReport) -> None:
-        await self._gateway.cancel_order(order.category, order.symbol, order.link_id)
-        log.warning("resting_order_cancelled", client_order_id=order.link_id)
+        What cannot be cancelled is said and holds up nothing: the closing begins beside it.
+        """
+        if stuck := await cancel_resting(self._gateway, strangers=True):
+            await self._journal.alarm("kill_remains", f"cannot cancel {', '.join(stuck)}")
 
     async def _flatten(self, kill: Kill) -> None:
         """Close both legs of every pair that holds anything tradable, as any plan closes them."""

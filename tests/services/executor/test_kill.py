@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from shared.domain.errors import Misconfigured
+from shared.domain.errors import Misconfigured, OrderRejected
 from shared.domain.risk import RiskLimits
 from shared.store.pool import WritePool
 from shared.venue.exchange import Exchange
@@ -124,6 +124,27 @@ async def test_r8_level_3_flattens_both_legs_of_every_pair_and_stays(pool: Write
         rig.quote(INSTANT + timedelta(minutes=1))
         latched = (await rig.finished(5))[4]
         assert latched["reason"] == "killed: kill 1 of level 3: drill"
+
+
+async def test_r8_an_order_that_cannot_be_cancelled_holds_up_no_closing(
+    pool: WritePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange = venue()
+    async with running(pool, exchange) as rig:
+        await rig.want("1")
+        await rig.finished(1)
+        rest(exchange, "somebody")
+
+        async def refuse(*_: object) -> None:
+            raise OrderRejected(10001, "parameter error")
+
+        monkeypatch.setattr(rig.gateway, "cancel_order", refuse)
+        await press(pool, 3)
+        await flat(rig)
+        assert len(exchange.open_orders) == 1
+        assert await rig.alarms() == ["kill_remains"]
+        monkeypatch.undo()
+        await nothing_rests(exchange)
 
 
 async def test_r8_level_3_during_an_entry_in_doubt_ends_flat(pool: WritePool) -> None:
