@@ -230,7 +230,7 @@ class Reconciler:
         async with self._journal.pool.acquire() as connection:
             attempts = await read_open_attempts(connection)
         for attempt in attempts:  # what was followed may have ended while they were read
-            desk = self._desk_of(attempt)
+            desk = None if attempt.state == "quarantined" else self._desk_of(attempt)
             if desk is not None and attempt.link_id not in {*followed, *desk.orders}:
                 order = desk.orders[attempt.link_id] = _tracked(attempt)
                 await self._orders.settle(desk, order)
