@@ -84,6 +84,7 @@ def assemble(
         rules=rules,
         epoch=epoch,
         plan_ended=wake.set,
+        spare_coin=lambda pair: bookkeeper.spare_coin(pair),
     )
     bookkeeper = Bookkeeper(
         gateway,

@@ -87,7 +87,14 @@ async def claimed(pool: WritePool) -> AsyncIterator[Bench]:
     await lease.take()
     journal = Journal(pool, lease, SilentBell(), clock, metrics.alarms)
     market = Market([pair()], clock, Freshness(timedelta(hours=2), 60.0))
-    desk = Desk(pair(), journal=journal, market=market, clock=clock, metrics=metrics)
+    desk = Desk(
+        pair(),
+        spare_coin=lambda _: Decimal(0),
+        journal=journal,
+        market=market,
+        clock=clock,
+        metrics=metrics,
+    )
     attempt = AttemptRow(
         "order", "plan", "s", 1, "spot", "BTCUSDT", "Buy", Decimal(1), PRICE, False, "first",
         now, "c", None, None, None,
