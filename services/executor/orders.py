@@ -149,7 +149,8 @@ class Orders:
         that no read shows is also sent again, under its own id: the venue takes it now or knows it
         already, and never both. What rests and is unwanted is cancelled until it is gone.
 
-        What no read shows after twenty hours proves nothing any more: it is quarantined.
+        While no read shows it, nothing else of the pair may rest: what came of that could not be
+        hedged. What no read shows after twenty hours proves nothing any more: it is quarantined.
         """
         proofs, proven_at, began, probes = 0, 0.0, self._clock.monotonic(), 0
         while order.ended is None:
@@ -159,6 +160,8 @@ class Orders:
                 return
             if order.unwanted and (found or accepted):
                 await self._cancel(order)
+            if not found and not order.rests:
+                _withdraw(desk)
             if found is None:
                 pass  # the venue did not answer: nothing is known
             elif found:
@@ -308,6 +311,14 @@ class Orders:
             if left <= 0 or not await wait(desk.changed, left):
                 break
         return order.ended is not None
+
+
+def _withdraw(desk: Desk) -> None:
+    """Let nothing of the pair rest any longer."""
+    for order in desk.orders.values():
+        if order.rests and not order.unwanted:
+            order.unwanted = True
+            desk.changed.set()
 
 
 def _names(order: Tracked) -> dict[str, str]:
