@@ -150,6 +150,6 @@ def assemble(
         equity.run,
         commands.run,
         dues.run,
-        Auditor(journal, clock, reconciler.armed).run,
+        Auditor(journal, clock, guard, reconciler.armed).run,
     )
     return Parts(lease, journal, executor, bookkeeper, reconciler, guard, residuals, loops)
