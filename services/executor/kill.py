@@ -17,11 +17,11 @@ from services.executor.desk import Desk
 from services.executor.executor import Executor
 from services.executor.guard import Guard
 from services.executor.journal import Journal
+from services.executor.lease import SEVERS, severed
 from services.executor.market import wait
 from services.executor.reconcile import cancel_resting
 from shared.domain.errors import (
     Malformed,
-    Misconfigured,
     OutcomeUnknown,
     Transient,
 )
@@ -35,7 +35,6 @@ from shared.store.pool import UNAVAILABLE
 
 CANCELS: Final = 2
 FLATTENS: Final = 3
-SEVERS: Final = 4
 NO_NEW_RISK: Final = 1
 LOOK_SECONDS: Final = 1.0
 FAILED_SECONDS: Final = 0.25
@@ -93,10 +92,7 @@ class KillSwitch:
         kills = await self._standing()
         level = kills[0].level if kills else 0
         if level >= SEVERS and not self._safe_mode:
-            raise Misconfigured(
-                f"{kills[0]}; the executor runs no more: start it with --safe-mode, "
-                f"or `carry lift {kills[0].id}`"
-            )
+            raise severed(kills[0])
         if level >= CANCELS:
             await self._cancel_all()
         if level >= FLATTENS and self._armed.is_set():
