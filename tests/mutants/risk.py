@@ -187,6 +187,25 @@ MUTANTS: Final = (
         f"{TESTS}test_watchdog.py::test_one_leg_alone_is_removed_and_the_lease_given_back",
     ),
     Mutant(
+        "the executor takes the lease under a kill of level 4",
+        "K5",
+        "services/executor/lease.py",
+        "            if kills and kills[0].level >= SEVERS and not self._safe_mode:\n",
+        "            if kills and kills[0].level > SEVERS and not self._safe_mode:\n",
+        f"{TESTS}test_kill.py::test_level_4_ends_the_executor_which_does_not_come_back",
+    ),
+    Mutant(
+        "the watchdog does not come to act beside one order that stays",
+        "K5",
+        "services/executor/reconcile.py",
+        "    except (Transient, Malformed, OutcomeUnknown, Rejected) as error:\n"
+        '        log.warning("cancel_unanswered"',
+        "    except (Transient, Malformed) as error:\n"
+        '        log.warning("cancel_unanswered"',
+        f"{TESTS}test_watchdog.py::"
+        "test_an_order_that_cannot_be_cancelled_holds_up_neither_the_others_nor_the_takeover",
+    ),
+    Mutant(
         "the lease given up while an order is open",
         "K5",
         "services/executor/lease.py",
