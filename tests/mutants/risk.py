@@ -200,8 +200,7 @@ MUTANTS: Final = (
         "services/executor/reconcile.py",
         "    except (Transient, Malformed, OutcomeUnknown, Rejected) as error:\n"
         '        log.warning("cancel_unanswered"',
-        "    except (Transient, Malformed) as error:\n"
-        '        log.warning("cancel_unanswered"',
+        '    except (Transient, Malformed) as error:\n        log.warning("cancel_unanswered"',
         f"{TESTS}test_watchdog.py::"
         "test_an_order_that_cannot_be_cancelled_holds_up_neither_the_others_nor_the_takeover",
     ),
