@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_h9_nothing_opens_90_s_before_and_30_s_after_a_settlement(
     "seen", [{"settled_by": MIDNIGHT, "funding_interval": None}, {"settled_by": None}]
 )
 def test_h9_a_settlement_whose_rate_is_not_published_yet_is_one_as_well(
-    seen: dict[str, object],
+    seen: dict[str, Any],
 ) -> None:
     before = settlements("BTCUSDT", ["0.0003"] * 3, last_at=MIDNIGHT - EIGHT_HOURS)
     for seconds, expected in ((29, Refusal.SETTLEMENT_WINDOW), (30, None)):
