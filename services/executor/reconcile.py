@@ -85,7 +85,10 @@ class Reconciler:
         The loops of the executor must be running: reports are booked by them.
         """
         reached(CrashPoint.LEASE_TAKEN)
-        await self._gateway.check_account(sorted(p.perp.symbol for p in self._pairs()))
+        pairs = self._pairs()
+        await self._gateway.check_account(
+            sorted(p.perp.symbol for p in pairs), sorted({p.base for p in pairs})
+        )
         await self.load()
         if not await wait(self._executor.connected, CONNECT_SECONDS):
             raise Transient("the private stream does not connect")

@@ -116,8 +116,12 @@ class FeedQuote:
 class TradingGateway(Protocol):
     """Orders, account and the private stream of one unified account."""
 
-    async def check_account(self, symbols: Sequence[str]) -> KeyInfo:
-        """Verify key, modes and price-limit behaviour; raises Misconfigured with the remedy."""
+    async def check_account(self, symbols: Sequence[str], coins: Sequence[str]) -> KeyInfo:
+        """Verify key, modes, leverage, collateral and price-limit behaviour.
+
+        ``symbols`` are the perpetuals, ``coins`` the bases that back them. Raises: Misconfigured
+        with the remedy.
+        """
 
     async def place_order(self, ticket: OrderTicket, signed_at: datetime) -> str:
         """Send one order signed at ``signed_at`` (wall) and return the venue's order id."""

@@ -55,6 +55,7 @@ PATHS: Final[Mapping[str, tuple[str, str, str]]] = {
     "get_orderbook": ("public", "GET", "market/orderbook"),
     "get_api_key_information": ("private", "GET", "user/query-api"),
     "get_account_info": ("private", "GET", "account/info"),
+    "get_collateral_info": ("private", "GET", "account/collateral-info"),
     "get_wallet_balance": ("private", "GET", "account/wallet-balance"),
     "get_transaction_log": ("private", "GET", "account/transaction-log"),
     "get_user_setting_config": ("private", "GET", "account/user-setting-config"),
