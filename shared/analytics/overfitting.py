@@ -6,7 +6,6 @@ from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from shared.domain.errors import require
 
@@ -49,7 +48,8 @@ def backtest_overfitting(profits: Floats, blocks: int) -> Overfitting:
         others = sorted(everything.difference(chosen))
         best = int(np.argmax(_ratios(sums, squares, list(chosen), length)))
         outside = _ratios(sums, squares, others, length)
-        share = rankdata(outside)[best] / (settings + 1)
+        rank = np.sum(outside < outside[best]) + (np.sum(outside == outside[best]) + 1) / 2
+        share = rank / (settings + 1)
         logits[split] = np.log(share / (1.0 - share))
         losses += bool(sums[others, best].sum() < 0.0)
     return Overfitting(float(np.mean(logits <= 0.0)), losses / len(logits), logits)
