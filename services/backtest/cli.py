@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from services.backtest.bands import bands
 from services.backtest.book.command import book
 from services.backtest.engine import RunResult, coverage, run_carry
 from services.backtest.options import amount_option, hour_option
@@ -35,6 +36,7 @@ WARM_UP = timedelta(days=9)
 screen = Console(stderr=True, highlight=False)
 
 backtest.command()(book)
+backtest.command()(bands)
 
 
 @data.callback()
