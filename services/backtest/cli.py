@@ -5,7 +5,7 @@ import json
 import secrets
 import time
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +13,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from services.backtest.bands import bands
+from services.backtest.book.command import book
 from services.backtest.engine import RunResult, coverage, run_carry
+from services.backtest.options import amount_option, hour_option
 from services.backtest.worker import KIND
 from shared.config.policy import PolicySet, load_policy
 from shared.config.settings import load_settings
@@ -31,6 +34,9 @@ data = typer.Typer(no_args_is_help=True, help="Recorded history: look at it, che
 WARM_UP = timedelta(days=9)
 
 screen = Console(stderr=True, highlight=False)
+
+backtest.command()(book)
+backtest.command()(bands)
 
 
 @data.callback()
@@ -56,7 +62,7 @@ def run(
 
     history = _history(folder, symbols)
     first, last = _span(history, start, end)
-    capital = _capital(deposit)
+    capital = amount_option("--deposit", deposit)
     rules = load_policy(policy)
     began = time.monotonic()
     try:
@@ -90,7 +96,7 @@ def queue(
     """Leave a run in the database for ``carry backtest serve``; prints its id."""
     settings = load_settings("backtest")
     _span(_history(None, symbols), start, end)
-    _capital(deposit)
+    amount_option("--deposit", deposit)
     given = {"from": start, "to": end, "symbols": symbols, "deposit": deposit}
     wanted = {name: value for name, value in given.items() if value is not None}
     run_id = secrets.token_hex(8)
@@ -169,8 +175,8 @@ def _span(history: History, start: str | None, end: str | None) -> tuple[datetim
         raise Misconfigured("The history holds no bar: name another folder with --data.")
     first = max(span[0] for span in covered.values())
     last = min(span[1] for span in covered.values()) + timedelta(hours=1)
-    begin = first + WARM_UP if start is None else _instant("--from", start)
-    finish = last if end is None else _instant("--to", end)
+    begin = first + WARM_UP if start is None else hour_option("--from", start)
+    finish = last if end is None else hour_option("--to", end)
     if begin >= finish:
         raise Misconfigured(f"--from {begin.isoformat()} is not before --to {finish.isoformat()}.")
     if begin < first or finish > last:
@@ -178,24 +184,3 @@ def _span(history: History, start: str | None, end: str | None) -> tuple[datetim
             f"The history covers {first.isoformat()} to {last.isoformat()}: stay inside it."
         )
     return begin, finish
-
-
-def _instant(option: str, text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise Misconfigured(f"{option} {text} is no instant: write 2023-11-11T00:00.") from error
-    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    if at.minute or at.second or at.microsecond:
-        raise Misconfigured(f"{option} {text} is not on a full hour.")
-    return at
-
-
-def _capital(text: str) -> Decimal:
-    try:
-        capital = Decimal(text)
-    except InvalidOperation as error:
-        raise Misconfigured(f"--deposit {text} is no amount: write 100000.") from error
-    if not (capital.is_finite() and capital > 0):
-        raise Misconfigured(f"--deposit {text} is not above zero.")
-    return capital
