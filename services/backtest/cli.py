@@ -58,7 +58,8 @@ def run(
 ) -> None:
     """Trade recorded history through the core and say what it came to."""
     from services.backtest import summary
-    from services.backtest.report import write_report
+    from services.backtest.record import run_record
+    from services.backtest.report import write_stored
 
     history = _history(folder, symbols)
     first, last = _span(history, start, end)
@@ -72,18 +73,20 @@ def run(
     if not result.curve:
         raise Misconfigured(f"No hour of the history lies in {first} to {last}: widen the span.")
     figures = summary.summarize(result, time.monotonic() - began)
+    given = {"symbols": ",".join(history.symbols), "deposit": deposit}
+    record = run_record(figures, history, sample_rules(), rules, given)
     path = report or Path("reports") / f"backtest-{first:%Y%m%d}-{last:%Y%m%d}.html"
     if not no_report:
-        write_report(figures, path)
+        write_stored(path, record)
     if as_json:
-        typer.echo(json.dumps(summary.as_json(figures)))
+        typer.echo(json.dumps(record))
         return
     output = Console(highlight=False)
     output.print(f"Carry, {first:%d %b %Y} to {last:%d %b %Y}, USDT", style="bold")
     output.print(summary.as_table(figures))
     output.print(f"{len(result.curve)} instants in {figures.seconds:.1f} s", style="dim")
     if not no_report:
-        output.print(f"Report: {path}", markup=False)
+        output.print(f"Report: {path}, stored run: {path.with_suffix('.json')}", markup=False)
 
 
 @backtest.command()

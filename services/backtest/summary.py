@@ -9,8 +9,9 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from services.backtest.engine import RunResult
+from services.backtest.text import percent, usdt
 from shared.analytics.returns import Returns, returns_of
-from shared.domain.money import ZERO, plain
+from shared.domain.money import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +86,3 @@ def as_table(summary: Summary) -> RenderableType:
     for row in rows:
         table.add_row(*row)
     return table
-
-
-def usdt(amount: Decimal, *, sign: bool = True) -> str:
-    """Return an amount to the cent with comma groups and a true minus."""
-    rounded = amount.quantize(Decimal("0.01"))
-    if rounded == ZERO:
-        return "0.00"
-    return f"{rounded:{'+' if sign else ''},}".replace("-", "−")
-
-
-def percent(fraction: float) -> str:
-    """Return a fraction as a signed percentage with two decimals."""
-    return f"{fraction * 100:+.2f} %".replace("-", "−")

@@ -44,6 +44,21 @@ class Trade:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """What one fill changed: ``moved`` base units net of a fee in base, signed, at ``at``.
+
+    ``reference`` is the close its book stood around, ``slippage`` what it lost against that.
+    """
+
+    pair: str
+    category: Category
+    at: datetime
+    moved: Decimal
+    reference: Decimal
+    slippage: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Breakdown:
     """A run's trades, oldest first, and what its profit is made of.
 
@@ -52,6 +67,7 @@ class Breakdown:
     """
 
     trades: tuple[Trade, ...]
+    moves: tuple[Move, ...]
     parts: Parts
     dust: Decimal
     exit_costs: Decimal
@@ -82,7 +98,8 @@ def break_down(result: RunResult, history: History, products: Iterable[ProductRu
         dust = sum((t.dust for t in tellers), ZERO)
         parts = sum((t.parts for t in trades), Parts(basis=dust))
         exits = sum((t.exit_costs for t in tellers), ZERO)
-        return Breakdown(tuple(trades), parts, dust, exits, result.net - parts.net)
+        moves = tuple(m for t in tellers for m in t.moves)
+        return Breakdown(tuple(trades), moves, parts, dust, exits, result.net - parts.net)
 
 
 class _Teller:
@@ -101,6 +118,7 @@ class _Teller:
         self._coin = self._short = self._left_worth = ZERO
         self._open: Trade | None = None
         self.trades: list[Trade] = []
+        self.moves: list[Move] = []
         self.dust = self.exit_costs = ZERO
 
     def tell(self, fills: Sequence[Fill]) -> None:
@@ -136,9 +154,11 @@ class _Teller:
         in_base = fill.fee_currency == self._spot.base
         moved = fill.quantity * fill.side.sign - (fill.fee if in_base else ZERO)
         reference = bar.spot if fill.category is Category.SPOT else bar.perp
+        lost = (reference - fill.price) * moved
+        self.moves.append(Move(fill.symbol, fill.category, fill.venue_at, moved, reference, lost))
         parts = Parts(
             fees=-(fill.fee * fill.price if in_base else fill.fee),
-            slippage=(reference - fill.price) * moved,
+            slippage=lost,
             basis=-moved * reference,
         )
         if fill.category is Category.SPOT:

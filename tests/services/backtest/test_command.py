@@ -19,7 +19,7 @@ def test_a_run_ends_with_a_summary_and_a_page_that_needs_no_other_host(tmp_path:
     assert done.exit_code == 0, done.output
     assert "Net" in done.output
     text = page.read_text()
-    assert "<h1>It " in text
+    assert "<h1>Carry, exact run</h1>" in text
     assert '<script src="http' not in text
     assert "<link" not in text
 

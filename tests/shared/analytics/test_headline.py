@@ -35,12 +35,13 @@ def test_each_figure_is_estimated_as_defined() -> None:
 def test_the_interval_of_the_net_covers_the_truth_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(11)
     hits = 0
-    for _ in range(120):
-        days = rng.standard_normal(364) + 0.05
-        interval = headline_intervals(days, {}, CAPITAL)["net"]
-        hits += interval.low <= 0.05 * 364 <= interval.high
-    # 90 % of 120 is 108; three deviations are 10, and percentile intervals are a little short.
-    assert 94 <= hits <= 118
+    for _ in range(60):
+        days = rng.standard_normal(182) + 0.05
+        interval = difference_interval(days, np.zeros(182))
+        assert interval is not None
+        hits += interval.low <= 0.05 * 182 <= interval.high
+    # 90 % of 60 is 54; three deviations are 7, and percentile intervals are a little short.
+    assert 44 <= hits <= 59
 
 
 def test_the_chance_of_loss_is_that_of_a_normal_sum() -> None:
