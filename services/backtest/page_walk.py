@@ -25,7 +25,7 @@ SAYS: Final = {
     Check.COSTS_RAISED: "Profit survives costs +50" + THIN + "%",
     Check.NEIGHBOURS: "Worst neighbouring setting",
     Check.DEFLATED_SHARPE: "Deflated Sharpe",
-    Check.OVERFITTING: "Chance that choosing overfits",
+    Check.OVERFITTING: "Choice falls behind and loses",
     Check.ROUND_TRIPS: "Round trips of the best setting",
 }
 ASSUMPTIONS: Final = (
@@ -150,7 +150,7 @@ def _strip(record: Record, judged: Mapping[str, Any]) -> list[Page]:
         ),
         cell(
             "Overfit chance",
-            percent(by_check[Check.OVERFITTING], places=0, sign=False),
+            percent(judged["overfitting"], places=0, sign=False),
             f"loses out of sample in {chance_text(judged['loss_probability'])} of the splits",
         ),
     ]

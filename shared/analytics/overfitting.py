@@ -17,11 +17,14 @@ class Overfitting:
     """``probability`` is the share of splits whose best lands in the lower half out of sample.
 
     ``logits`` (splits,) are ln(w / (1 - w)) of its relative rank w out of sample: above 0 is the
-    upper half. ``loss_probability`` is the share of splits in which it loses out of sample.
+    upper half. ``loss_probability`` is the share of splits in which it loses out of sample, and
+    ``costly`` that in which it does both: among settings that are all as good, the lower half is no
+    harm.
     """
 
     probability: float
     loss_probability: float
+    costly: float
     logits: Floats
 
 
@@ -42,7 +45,7 @@ def backtest_overfitting(profits: Floats, blocks: int) -> Overfitting:
     kept = profits[count - blocks * length :].reshape(blocks, length, settings)
     sums, squares = kept.sum(axis=1), np.square(kept).sum(axis=1)
     logits = np.empty(comb(blocks, blocks // 2))
-    losses = 0
+    losses = np.zeros(len(logits), dtype=np.bool_)
     everything = frozenset(range(blocks))
     for split, chosen in enumerate(combinations(range(blocks), blocks // 2)):
         others = sorted(everything.difference(chosen))
@@ -51,8 +54,11 @@ def backtest_overfitting(profits: Floats, blocks: int) -> Overfitting:
         rank = np.sum(outside < outside[best]) + (np.sum(outside == outside[best]) + 1) / 2
         share = rank / (settings + 1)
         logits[split] = np.log(share / (1.0 - share))
-        losses += bool(sums[others, best].sum() < 0.0)
-    return Overfitting(float(np.mean(logits <= 0.0)), losses / len(logits), logits)
+        losses[split] = sums[others, best].sum() < 0.0
+    behind = logits <= 0.0
+    return Overfitting(
+        float(behind.mean()), float(losses.mean()), float((behind & losses).mean()), logits
+    )
 
 
 def _ratios(sums: Floats, squares: Floats, blocks: list[int], length: int) -> Floats:

@@ -44,7 +44,7 @@ LIMITS: Final = {
     Check.COSTS_RAISED: 0.0,
     Check.NEIGHBOURS: 0.0,
     Check.DEFLATED_SHARPE: 0.95,
-    Check.OVERFITTING: 0.5,
+    Check.OVERFITTING: 0.2,
     Check.ROUND_TRIPS: 10.0,
 }
 """USDT must be above its limit; shares and counts may be at it."""
@@ -97,7 +97,8 @@ class Judgement:
     """The verdict with every finding, and what it rests on.
 
     ``best`` is the setting with the highest Sharpe ratio over all periods, ``sharpe`` that ratio a
-    period. ``profit`` is the interval of the profit out of sample, USDT.
+    period. ``profit`` is the interval of the profit out of sample, USDT. ``overfitting`` is the
+    probability of overfitting itself; its check counts only splits in which the choice also lost.
     """
 
     verdict: Verdict
@@ -106,7 +107,8 @@ class Judgement:
     best: int
     sharpe: float
     profit: Interval | None
-    loss_probability: float | None
+    overfitting: float
+    loss_probability: float
 
     @property
     def reasons(self) -> tuple[Check, ...]:
@@ -132,7 +134,7 @@ def judge(search: Search, folds: Sequence[Fold]) -> Judgement:
         Check.COSTS_RAISED: float(_stitched(search.raised, walked).sum()),
         Check.NEIGHBOURS: _worst_neighbour(search, best),
         Check.DEFLATED_SHARPE: _deflated(search.profits[:, best], ratios),
-        Check.OVERFITTING: overfit.probability,
+        Check.OVERFITTING: overfit.costly,
         Check.ROUND_TRIPS: float(search.trades[best]),
     }
     findings = tuple(_finding(check, value) for check, value in values.items())
@@ -143,6 +145,7 @@ def judge(search: Search, folds: Sequence[Fold]) -> Judgement:
         best,
         float(ratios[best]),
         profit,
+        overfit.probability,
         overfit.loss_probability,
     )
 

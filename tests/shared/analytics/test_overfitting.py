@@ -21,13 +21,18 @@ def test_what_turns_round_is_overfitted_in_every_split() -> None:
     found = backtest_overfitting(table(around(2, -2), around(-2, 2)), 2)
     # The best of either half is last of two in the other: 1 / 3 against 2 / 3.
     assert found.logits == pytest.approx([np.log(0.5)] * 2)
-    assert (found.probability, found.loss_probability) == (1.0, 1.0)
+    assert (found.probability, found.loss_probability, found.costly) == (1.0, 1.0, 1.0)
 
 
 def test_what_stays_best_is_not_overfitted() -> None:
     found = backtest_overfitting(table(around(2, 2), around(1, 1)), 2)
     assert found.logits == pytest.approx([np.log(2.0)] * 2)
-    assert (found.probability, found.loss_probability) == (0.0, 0.0)
+    assert (found.probability, found.loss_probability, found.costly) == (0.0, 0.0, 0.0)
+
+
+def test_falling_behind_others_that_earn_as_well_costs_nothing() -> None:
+    found = backtest_overfitting(table(around(3, 2), around(2, 3)), 2)
+    assert (found.probability, found.loss_probability, found.costly) == (1.0, 0.0, 0.0)
 
 
 def test_four_blocks_and_three_settings_by_hand() -> None:
