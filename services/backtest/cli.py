@@ -11,12 +11,13 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from services.backtest.bands import bands
 from services.backtest.book.command import book
+from services.backtest.commands_judge import compare, report, walk_forward
 from services.backtest.engine import RunResult, coverage, run_carry
 from services.backtest.options import amount_option, hour_option
+from services.backtest.progress import progress_bar
 from services.backtest.worker import KIND
 from shared.config.policy import PolicySet, load_policy
 from shared.config.settings import load_settings
@@ -37,6 +38,9 @@ screen = Console(stderr=True, highlight=False)
 
 backtest.command()(book)
 backtest.command()(bands)
+backtest.command("walk-forward")(walk_forward)
+backtest.command()(compare)
+backtest.command()(report)
 
 
 @data.callback()
@@ -73,7 +77,7 @@ def run(
     if not result.curve:
         raise Misconfigured(f"No hour of the history lies in {first} to {last}: widen the span.")
     figures = summary.summarize(result, time.monotonic() - began)
-    given = {"symbols": ",".join(history.symbols), "deposit": deposit}
+    given = {"symbols": ", ".join(history.symbols), "deposit": deposit}
     record = run_record(figures, history, sample_rules(), rules, given)
     path = report or Path("reports") / f"backtest-{first:%Y%m%d}-{last:%Y%m%d}.html"
     if not no_report:
@@ -142,10 +146,7 @@ def show(
 def _with_progress(
     history: History, policy: PolicySet, capital: Decimal, first: datetime, last: datetime
 ) -> RunResult:
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=screen, transient=True) as bar:
+    with progress_bar(screen) as bar:
         task = bar.add_task("hours", total=None)
         return run_carry(
             history,

@@ -66,11 +66,11 @@ def run_page(record: Record) -> Page:
         "verdict": _verdict(record),
         "strip": _strip(record),
         **_curve(record),
-        "months": _months(record["daily"], Decimal(record["deposit"])),
+        "months": months(record["daily"], Decimal(record["deposit"])),
         "folds": None,
         "heat": None,
         **_waterfall(record),
-        **_honesty(record),
+        **honesty(record),
         "by_symbol": _by_symbol(record["by_pair"]),
         "passed_over": _passed_over(record["passed_over"]),
         **_by_pair(record),
@@ -200,13 +200,14 @@ def _curve(record: Record) -> Page:
     }
 
 
-def _months(daily: Mapping[str, Sequence[str]], capital: Decimal) -> list[Page]:
-    months: dict[str, Decimal] = {}
+def months(daily: Mapping[str, Sequence[str]], capital: Decimal) -> list[Page]:
+    """Return what each month brought and the equity at its end."""
+    by_month: dict[str, Decimal] = {}
     for text, net in zip(daily["days"], daily["net"], strict=True):
         name = f"{date.fromisoformat(text):%b %Y}"
-        months[name] = months.get(name, Decimal(0)) + Decimal(net)
+        by_month[name] = by_month.get(name, Decimal(0)) + Decimal(net)
     rows, equity = [], capital
-    for name, profit in months.items():
+    for name, profit in by_month.items():
         equity += profit
         rows.append(
             {
@@ -249,7 +250,8 @@ def _share(part: Decimal, gross: Decimal) -> str:
     return percent(float(part / gross), places=1, sign=False) if gross else NONE
 
 
-def _honesty(record: Record) -> Page:
+def honesty(record: Record) -> Page:
+    """Return the panel of flattering assumptions with their prices."""
     items = [
         {
             "key": a["key"],

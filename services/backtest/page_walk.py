@@ -5,8 +5,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
+from rich.console import RenderableType
+from rich.table import Table
+
 from services.backtest.charts import Cell, Column, chart, shades
-from services.backtest.page_run import Page, cell, chance_text, check
+from services.backtest.page_run import Page, cell, chance_text, check, honesty, months
 from services.backtest.record import Record
 from services.backtest.text import THIN, day, number, percent, price_range, tone, usdt
 from shared.analytics.validation import Check, Verdict
@@ -47,21 +50,45 @@ ASSUMPTIONS: Final = (
 )
 
 
+def headline(record: Record) -> str:
+    """Return the verdict in one line."""
+    word = WORDS[Verdict(record["judgement"]["verdict"])][0]
+    return (
+        f"{word}: {usdt(record['net'])} USDT out of sample, {percent(record['annualized'])} a "
+        f"year, {record['start']} to {record['end']}"
+    )
+
+
+def as_table(record: Record) -> RenderableType:
+    """Return the checks and the folds for the terminal."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(style="dim")
+    table.add_column(justify="right")
+    for finding in record["judgement"]["findings"]:
+        says, value = _check(finding, len(record["sets"]))
+        table.add_row("holds" if finding["holds"] else "fails", says, value)
+    table.add_section()
+    for fold in record["folds"]:
+        chosen = setting_text(record["sets"][fold["chosen"]])
+        table.add_row(f"{fold['test'][0]}", chosen, usdt(fold["profit"]))
+    return table
+
+
 def walk_page(record: Record) -> Page:
     """Return the page's contents of a walk-forward without an exact run beside it."""
-    start, end = (date.fromisoformat(record[name][:10]) for name in ("start", "end"))
-    judged = record["judgement"]
+    judged, span = record["judgement"], _span(record)
     page: Page = {
         "title": "Carry, walk-forward",
-        "span": f"{day(start)} to {day(end)}",
-        "subtitle": f"{day(start)} to {day(end)}, {len(record['sets'])} settings, "
+        "span": span,
+        "subtitle": f"{span}, {len(record['sets'])} settings, "
         f"{len(record['folds'])} folds, {usdt(record['deposit'], sign=False, places=0)} USDT. "
         "Times are UTC.",
         "strip": _strip(record, judged),
         **_curve(record),
-        "months": [],
+        "months": months(record["daily"], Decimal(record["deposit"])),
         "waterfall": None,
-        "flattering": None,
+        **honesty(record),
         "by_symbol": None,
         "passed_over": None,
         "by_pair": None,
@@ -75,17 +102,18 @@ def walk_page(record: Record) -> Page:
 
 def join_walk(page: Page, record: Record) -> None:
     """Give ``page`` the verdict, the folds and the heat-map of a stored walk-forward."""
-    page["verdict"] = _verdict(record["judgement"], len(record["sets"]))
+    page["verdict"] = _verdict(record)
     page["folds"] = _folds(record)
     page["heat"] = _heat(record)
 
 
-def _verdict(judged: Mapping[str, Any], trials: int) -> Page:
+def _verdict(record: Record) -> Page:
+    judged, trials = record["judgement"], len(record["sets"])
     word, icon = WORDS[Verdict(judged["verdict"])]
     findings = judged["findings"]
     held = sum(f["holds"] for f in findings)
     use = {
-        Verdict.ROBUST: "May be used for sizing.",
+        Verdict.ROBUST: "Nothing here speaks against it.",
         Verdict.FRAGILE: "Not used for sizing.",
         Verdict.NOT_JUDGED: "Needs four folds or more.",
     }[Verdict(judged["verdict"])]
@@ -93,9 +121,15 @@ def _verdict(judged: Mapping[str, Any], trials: int) -> Page:
         "state": judged["verdict"],
         "word": word,
         "icon": icon,
-        "says": f"{held} of {len(findings)} checks hold. {use}",
+        "says": f"{held} of {len(findings)} checks hold for the searched rule, "
+        f"{_span(record)}. {use}",
         "checks": [check(*_check(f, trials), f["holds"]) for f in findings],
     }
+
+
+def _span(record: Record) -> str:
+    start, end = (date.fromisoformat(record[name][:10]) for name in ("start", "end"))
+    return f"{day(start)} to {day(end)}"
 
 
 def _check(finding: Mapping[str, Any], trials: int) -> tuple[str, str]:

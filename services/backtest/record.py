@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ import numpy as np
 from services.backtest.daily import daily_of
 from services.backtest.honesty import Assumption, flattering, not_assumed, priced_in
 from services.backtest.summary import Summary, as_json
+from services.backtest.text import duration
 from services.backtest.trades import Breakdown, Trade, break_down
 from shared.analytics.headline import headline_intervals, loss_probability
 from shared.analytics.returns import drawdown
@@ -68,8 +69,8 @@ def run_record(
         "by_pair": {name: _parts(parts) for name, parts in found.by_pair().items()},
         "trades": [_trade(t) for t in found.trades],
         "time_in_market": _time_in_market(found, result.start, result.end),
-        "flattering": [_assumption(a) for a in flatters],
-        "not_assumed": [_assumption(a) for a in not_assumed(found)],
+        "flattering": [as_stored(a) for a in flatters],
+        "not_assumed": [as_stored(a) for a in not_assumed(found)],
         "priced_in": plain(priced_in(result.net, flatters)),
     }
     return with_id(record)
@@ -113,6 +114,8 @@ def _policy(policy: PolicySet) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, timedelta):
+        return duration(value)
     return plain(value) if isinstance(value, Decimal) else str(value)
 
 
@@ -139,7 +142,8 @@ def _trade(trade: Trade) -> Record:
     }  # fmt: skip
 
 
-def _assumption(a: Assumption) -> Record:
+def as_stored(a: Assumption) -> Record:
+    """Return one assumption with its price as text."""
     effect = None if a.effect is None else plain(a.effect)
     return {"key": a.key, "says": a.says, "instead": a.instead, "effect": effect}
 

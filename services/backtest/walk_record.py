@@ -9,9 +9,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.backtest.record import WALK, Record, with_id
+from services.backtest.honesty import priced_in
+from services.backtest.record import WALK, Record, as_stored, with_id
+from services.backtest.sweep.market import SweepMarket
 from services.backtest.sweep.terms import Grid
 from services.backtest.walk import PERIOD_DAYS, Walk
+from services.backtest.walk_honesty import flattering, not_assumed
 from shared.analytics.headline import headline_intervals, loss_probability
 from shared.analytics.returns import DAYS_PER_YEAR, drawdown
 from shared.analytics.sharpe import sharpe_ratios
@@ -23,7 +26,9 @@ EIGHT_PLACES: Final = Decimal("1e-8")
 Floats = NDArray[np.float64]
 
 
-def walk_record(done: Walk, grid: Grid, given: Mapping[str, str], seconds: float) -> Record:
+def walk_record(
+    done: Walk, market: SweepMarket, grid: Grid, given: Mapping[str, str], seconds: float
+) -> Record:
     """Return the document; ``daily`` and the headline figures are those out of sample.
 
     ``given`` are the parameters as the user wrote them, ``seconds`` the wall time it took.
@@ -31,6 +36,8 @@ def walk_record(done: Walk, grid: Grid, given: Mapping[str, str], seconds: float
     capital = done.terms.all_capital
     days, profits = _out_of_sample(done)
     equity = float(capital) + np.cumsum(profits)
+    net = Decimal(_money(float(profits.sum())))
+    flatters = flattering(done, market)
     judged = done.judgement
     return with_id(
         {
@@ -38,7 +45,7 @@ def walk_record(done: Walk, grid: Grid, given: Mapping[str, str], seconds: float
             "start": _day(done.result.days[0]),
             "end": _day(done.result.days[-1], after=1),
             "deposit": plain(capital),
-            "net": _money(float(profits.sum())),
+            "net": plain(net),
             "annualized": _annual(float(profits.sum()) / float(capital), len(days)),
             "drawdown_max": float(np.max(drawdown(np.append(float(capital), equity)))),
             "intervals": {
@@ -60,6 +67,9 @@ def walk_record(done: Walk, grid: Grid, given: Mapping[str, str], seconds: float
             "folds": [_fold(done, fold) for fold in judged.folds],
             "sets": _sets(done),
             "daily": {"days": days, "net": [_money(float(p)) for p in profits]},
+            "flattering": [as_stored(a) for a in flatters],
+            "not_assumed": [as_stored(a) for a in not_assumed(done, market)],
+            "priced_in": plain(priced_in(net, flatters)),
             "seconds": round(seconds, 2),
         }
     )

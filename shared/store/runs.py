@@ -26,6 +26,17 @@ FINISH: Final = """
     UPDATE research.run SET state = $3, result = $4::jsonb, detail = $5, finished_at = $6
     WHERE id = $1 AND state = 'running' AND claimed_at = $2 RETURNING id"""
 
+READ: Final = "SELECT state, result, detail FROM research.run WHERE id = $1"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """What became of a run: ``result`` once it is done, ``detail`` when it failed."""
+
+    state: str
+    result: Mapping[str, Any] | None
+    detail: str | None
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRun:
@@ -72,3 +83,12 @@ async def finish_run(
     kept = None if result is None else json.dumps(dict(result))
     row = await connection.fetchval(FINISH, run.id, run.claimed_at, state, kept, failure, now)
     return row is not None
+
+
+async def read_run(connection: Connection, run_id: str) -> StoredRun | None:
+    """Return the run of that id; None when there is none."""
+    row = await connection.fetchrow(READ, run_id)
+    if row is None:
+        return None
+    result = None if row["result"] is None else json.loads(row["result"])
+    return StoredRun(row["state"], result, row["detail"])
