@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from services.backtest.bands import bands
 from services.backtest.book.command import book
+from services.backtest.commands_data import backfill, import_history, verify
 from services.backtest.engine import RunResult, coverage, run_carry
 from services.backtest.options import amount_option, hour_option
 from services.backtest.worker import KIND
@@ -37,11 +38,9 @@ screen = Console(stderr=True, highlight=False)
 
 backtest.command()(book)
 backtest.command()(bands)
-
-
-@data.callback()
-def _data() -> None:
-    """Keep ``show`` a command of its own."""
+data.command("import")(import_history)
+data.command()(backfill)
+data.command()(verify)
 
 
 @backtest.command()
