@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import secrets
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from services.backtest.backfill import Backfill, Filled
 from services.backtest.options import hour_option, names_option
 from services.backtest.records_io import bar_rows, history_of, is_rates, settlement_rows
+from services.backtest.worker import KIND
 from shared.config.settings import load_settings
 from shared.domain.errors import Malformed, Misconfigured
 from shared.exchange.bybit.endpoints import BYBIT_NAMES, Endpoints, market_endpoints
@@ -30,6 +32,7 @@ from shared.history.records import History
 from shared.runtime.clock import SystemClock
 from shared.store.history import copy_bars, copy_settlements, read_history_rows
 from shared.store.pool import open_pool
+from shared.store.runs import record_run
 
 LIVE = "https://api.bybit.com"
 COPY_ROWS = 50_000
@@ -163,6 +166,22 @@ def configured_database() -> str | None:
     """Return where the database is, None where none is set."""
     known = "CARRY_DATABASE_URL" in os.environ or "CARRY_DATABASE_URL_FILE" in os.environ
     return load_settings("backtest").database.dsn if known else None
+
+
+def store_run(parameters: dict[str, Any], result: dict[str, Any], started_at: datetime) -> None:
+    """Leave a run that is done in the configured database, where one is set."""
+    dsn = configured_database()
+    if dsn is None:
+        return
+
+    async def work() -> None:
+        async with open_pool(dsn, application="backtest") as pool, pool.acquire() as connection:
+            await record_run(
+                connection, secrets.token_hex(8), KIND, parameters, started_at, datetime.now(UTC),
+                result=result,
+            )  # fmt: skip
+
+    asyncio.run(work())
 
 
 async def _backfill(
