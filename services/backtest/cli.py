@@ -12,8 +12,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from services.backtest.assumptions import Assumptions, read_tiers
 from services.backtest.bands import bands
 from services.backtest.book.command import book
+from services.backtest.commands_data import backfill, import_history, read_store, store_run, verify
 from services.backtest.commands_judge import compare, report, walk_forward
 from services.backtest.engine import RunResult, coverage, run_carry
 from services.backtest.options import amount_option, hour_option
@@ -41,11 +43,9 @@ backtest.command()(bands)
 backtest.command("walk-forward")(walk_forward)
 backtest.command()(compare)
 backtest.command()(report)
-
-
-@data.callback()
-def _data() -> None:
-    """Keep ``show`` a command of its own."""
+data.command("import")(import_history)
+data.command()(backfill)
+data.command()(verify)
 
 
 @backtest.command()
@@ -54,6 +54,10 @@ def run(
     end: Annotated[str | None, typer.Option("--to", help="Last instant, ISO, UTC.")] = None,
     folder: Annotated[Path | None, typer.Option("--data", help="Other history.")] = None,
     symbols: Annotated[str | None, typer.Option(help="Comma-separated; default all.")] = None,
+    store: Annotated[bool, typer.Option("--store", help="History from the database.")] = False,
+    allow_gaps: Annotated[bool, typer.Option(help="Trade over missing rows, counted.")] = False,
+    fees: Annotated[Path | None, typer.Option(help="Fee tiers by date, TOML.")] = None,
+    on_liquidation: Annotated[str, typer.Option(help="stop there, or continue.")] = "stop",
     deposit: Annotated[str, typer.Option(help="Starting capital in USDT.")] = "100000",
     policy: Annotated[Path | None, typer.Option(help="A policy file, TOML.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -65,20 +69,33 @@ def run(
     from services.backtest.record import run_record
     from services.backtest.report import write_stored
 
-    history = _history(folder, symbols)
+    history = _history(folder, symbols, store=store, allow_gaps=allow_gaps)
     first, last = _span(history, start, end)
     capital = amount_option("--deposit", deposit)
     rules = load_policy(policy)
-    began = time.monotonic()
+    if on_liquidation not in ("stop", "continue"):
+        raise Misconfigured(f"--on-liquidation {on_liquidation} is unknown: stop or continue.")
+    assumed = Assumptions(
+        read_tiers(fees) if fees else (), allow_gaps, goes_on=on_liquidation == "continue"
+    )
+    began, started_at = time.monotonic(), datetime.now(UTC)
     try:
-        result = _with_progress(history, rules, capital, first, last)
+        result = _with_progress(history, rules, capital, first, last, assumed)
     except Malformed as error:
         raise Misconfigured(f"The history cannot be used: {error}") from error
     if not result.curve:
         raise Misconfigured(f"No hour of the history lies in {first} to {last}: widen the span.")
     figures = summary.summarize(result, time.monotonic() - began)
-    given = {"symbols": ", ".join(history.symbols), "deposit": deposit}
+    given = {
+        "symbols": ", ".join(history.symbols),
+        "deposit": deposit,
+        "fees": str(fees or "the products' own"),
+        "on_liquidation": on_liquidation,
+        "gaps": "allowed" if allow_gaps else "refused",
+    }
     record = run_record(figures, history, sample_rules(), rules, given)
+    parameters = {"from": first.isoformat(), "to": last.isoformat(), "deposit": deposit}
+    store_run(parameters, record, started_at)
     path = report or Path("reports") / f"backtest-{first:%Y%m%d}-{last:%Y%m%d}.html"
     if not no_report:
         write_stored(path, record)
@@ -144,7 +161,12 @@ def show(
 
 
 def _with_progress(
-    history: History, policy: PolicySet, capital: Decimal, first: datetime, last: datetime
+    history: History,
+    policy: PolicySet,
+    capital: Decimal,
+    first: datetime,
+    last: datetime,
+    assumptions: Assumptions,
 ) -> RunResult:
     with progress_bar(screen) as bar:
         task = bar.add_task("hours", total=None)
@@ -158,17 +180,22 @@ def _with_progress(
             start=first,
             end=last,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
+            assumptions=assumptions,
         )
 
 
-def _history(folder: Path | None, symbols: str | None) -> History:
+def _history(
+    folder: Path | None, symbols: str | None, *, store: bool = False, allow_gaps: bool = False
+) -> History:
     known = sorted({p.symbol for p in sample_rules()})
     wanted = known if symbols is None else [s.strip().upper() for s in symbols.split(",")]
     for symbol in wanted:
         if symbol not in known:
             raise Misconfigured(f"--symbols {symbol} has no rules: choose from {', '.join(known)}.")
+    if store:
+        return read_store(wanted if symbols else None)
     try:
-        return read_history(folder, wanted)
+        return read_history(folder, wanted, allow_gaps=allow_gaps)
     except (Malformed, OSError) as error:
         raise Misconfigured(f"The history cannot be read: {error}") from error
 
@@ -177,8 +204,8 @@ def _span(history: History, start: str | None, end: str | None) -> tuple[datetim
     covered = coverage(history)
     if not covered:
         raise Misconfigured("The history holds no bar: name another folder with --data.")
-    first = max(span[0] for span in covered.values())
-    last = min(span[1] for span in covered.values()) + timedelta(hours=1)
+    first = min(span[0] for span in covered.values())
+    last = max(span[1] for span in covered.values()) + timedelta(hours=1)
     begin = first + WARM_UP if start is None else hour_option("--from", start)
     finish = last if end is None else hour_option("--to", end)
     if begin >= finish:

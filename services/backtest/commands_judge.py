@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from services.backtest.options import amount_option, hour_option, names_option
+from shared.config.settings import load_settings
 from shared.domain.errors import Malformed, Misconfigured
 from shared.history.files import read_history
 from shared.history.records import History
@@ -87,7 +88,7 @@ def compare(
     from services.backtest import compare as comparing
     from services.backtest.stored import stored_run
 
-    found = comparing.compare({name: stored_run(name) for name in runs})
+    found = comparing.compare({name: stored_run(name, _database) for name in runs})
     if as_json:
         typer.echo(json.dumps(comparing.as_json(found)))
         return
@@ -110,8 +111,8 @@ def report(
     from services.backtest.report import write_page
     from services.backtest.stored import stored_run
 
-    record = stored_run(run)
-    judged = None if walk is None else stored_run(walk)
+    record = stored_run(run, _database)
+    judged = None if walk is None else stored_run(walk, _database)
     if judged is not None and (record["format"] != RUN or judged["format"] != WALK):
         raise Misconfigured("--walk-forward joins a stored walk-forward to the page of one run.")
     path = page or Path("reports") / f"{record['id']}.html"
@@ -119,6 +120,10 @@ def report(
     typer.echo(
         json.dumps({"id": record["id"], "page": str(path)}) if as_json else f"Report: {path}"
     )
+
+
+def _database() -> str:
+    return load_settings("backtest").database.dsn
 
 
 def _market(history: History, span: tuple[datetime, datetime]) -> "SweepMarket":

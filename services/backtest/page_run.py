@@ -63,6 +63,7 @@ def run_page(record: Record) -> Page:
         "span": f"{day(start)} to {day(end)}",
         "subtitle": f"{day(start)} to {day(end)}, {usdt(record['deposit'], sign=False, places=0)} "
         f"USDT, {names}. Times are UTC.",
+        "notices": _notices(record),
         "verdict": _verdict(record),
         "strip": _strip(record),
         **_curve(record),
@@ -78,6 +79,28 @@ def run_page(record: Record) -> Page:
         "parameters": sorted((k.replace("_", " "), v) for k, v in record["parameters"].items()),
         "assumptions": ASSUMPTIONS,
     }
+
+
+def _notices(record: Record) -> list[Page]:
+    """Return what a reader must know before any figure: liquidations, delistings, gaps."""
+    found = []
+    for one in record["liquidations"]:
+        cost = usdt(Decimal(one["after"]) - Decimal(one["before"]))
+        ends = " The run ends there." if record["ended_by_liquidation"] else ""
+        at = instant(datetime.fromisoformat(one["at"]))
+        says = f"Liquidated {at}: {cost} USDT, {one['fills']} fills by the venue.{ends}"
+        found.append({"kind": "crit", "says": says})
+    for name, at in record["delisted"].items():
+        when = instant(datetime.fromisoformat(at))
+        says = f"{name} was delisted while held: closed at its last prices, {when}."
+        found.append({"kind": "warn", "says": says})
+    if record["gaps"]:
+        says = (
+            f"{record['gaps']} hours or settlements are missing in the history and were allowed; "
+            f"{record['unpaid']} payments are not known."
+        )
+        found.append({"kind": "warn", "says": says})
+    return found
 
 
 def _verdict(record: Record) -> Page:

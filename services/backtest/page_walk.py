@@ -84,6 +84,7 @@ def walk_page(record: Record) -> Page:
         "subtitle": f"{span}, {len(record['sets'])} settings, "
         f"{len(record['folds'])} folds, {usdt(record['deposit'], sign=False, places=0)} USDT. "
         "Times are UTC.",
+        "notices": [],
         "strip": _strip(record, judged),
         **_curve(record),
         "months": months(record["daily"], Decimal(record["deposit"])),

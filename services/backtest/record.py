@@ -68,7 +68,7 @@ def run_record(
         "curve": _curve(summary),
         "by_pair": {name: _parts(parts) for name, parts in found.by_pair().items()},
         "trades": [_trade(t) for t in found.trades],
-        "time_in_market": _time_in_market(found, result.start, result.end),
+        "time_in_market": _time_in_market(found, result.curve[0].at, result.curve[-1].at),
         "flattering": [as_stored(a) for a in flatters],
         "not_assumed": [as_stored(a) for a in not_assumed(found)],
         "priced_in": plain(priced_in(result.net, flatters)),
@@ -173,4 +173,5 @@ def _time_in_market(found: Breakdown, start: datetime, end: datetime) -> float:
         if closed > begin:
             held += (closed - begin).total_seconds()
             until = closed
-    return held / (end - start).total_seconds()
+    whole = (end - start).total_seconds()
+    return held / whole if whole else 0.0

@@ -6,6 +6,7 @@ dust they left add up to the run's own profit, to the last digit; ``unexplained`
 they do not, and is shown, not hidden.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from shared.domain.instrument import Category
 from shared.domain.money import ZERO
 from shared.domain.order import Fill, Side
 from shared.domain.profit import DUST_WORTH, WIDE, Parts
-from shared.history.records import HOUR_MS, Bar, History, Settlement, SymbolHistory
+from shared.history.records import Bar, History, Settlement, SymbolHistory
 from shared.history.rules import ProductRules
 from shared.venue.books import book_around
 
@@ -111,7 +112,8 @@ class _Teller:
         self._bars = {bar.at_ms: bar for bar in part.bars}
         first, last = (int(p.at.timestamp()) * 1000 for p in (result.curve[0], result.curve[-1]))
         self._settlements = [s for s in part.settlements if first < s.at_ms <= last]
-        self._last = self._bars[last - last % HOUR_MS]
+        self._stamps = [bar.at_ms for bar in part.bars]
+        self._last = self._bar_at(last)
         self._spot, self._perp = spot, perp
         self._legs = {c: _Traded() for c in Category}
         self._out = {c: _Traded() for c in Category}
@@ -135,10 +137,10 @@ class _Teller:
         self._end()
 
     def _settle(self, settlement: Settlement) -> None:
-        if self._open is None or self._short == ZERO:
+        bar = self._bars.get(settlement.at_ms)
+        if self._open is None or self._short == ZERO or bar is None:
             return
-        mark = self._bars[settlement.at_ms].mark
-        paid = funding_payment(self._short, mark, settlement.rate)
+        paid = funding_payment(self._short, bar.mark, settlement.rate)
         self._open = replace(
             self._open,
             settlements=self._open.settlements + 1,
@@ -146,7 +148,7 @@ class _Teller:
         )
 
     def _fill(self, fill: Fill) -> None:
-        bar = self._bar_of(fill)
+        bar = self._bar_at(int(fill.venue_at.timestamp()) * 1000)
         if self._open is None:
             self._begin(fill, bar)
         assert self._open is not None
@@ -232,9 +234,9 @@ class _Teller:
             self.exit_costs += abs(held) * price * rate
         self._keep(None, self._coin * mid + self._short * self._last.mark)
 
-    def _bar_of(self, fill: Fill) -> Bar:
-        at_ms = int(fill.venue_at.timestamp()) * 1000
-        return self._bars[at_ms - at_ms % HOUR_MS]
+    def _bar_at(self, at_ms: int) -> Bar:
+        """Return what was quoted last: the pair's newest bar by then."""
+        return self._bars[self._stamps[bisect_right(self._stamps, at_ms) - 1]]
 
 
 @dataclass(slots=True)

@@ -13,6 +13,10 @@ LEASE: Final = timedelta(seconds=30)
 QUEUE: Final = """
     INSERT INTO research.run (id, kind, state, parameters, created_at)
     VALUES ($1, $2, 'queued', $3::jsonb, $4)"""
+RECORD: Final = """
+    INSERT INTO research.run
+        (id, kind, state, parameters, result, detail, created_at, claimed_at, finished_at)
+    VALUES ($1, $2, $3, $4::jsonb, $5::jsonb, $6, $7, $7, $8)"""
 CLAIM: Final = """
     UPDATE research.run SET state = 'running', claimed_at = $1
     WHERE id = (SELECT id FROM research.run
@@ -53,6 +57,26 @@ async def queue_run(
 ) -> None:
     """Queue a run of ``kind``; ``parameters`` are plain JSON values."""
     await connection.execute(QUEUE, run_id, kind, json.dumps(dict(parameters)), now)
+
+
+async def record_run(
+    connection: Connection,
+    run_id: str,
+    kind: str,
+    parameters: Mapping[str, Any],
+    started_at: datetime,
+    finished_at: datetime,
+    *,
+    result: Mapping[str, Any] | None = None,
+    failure: str | None = None,
+) -> None:
+    """Store a run that was worked off elsewhere, with its ``result`` or its ``failure``."""
+    state = "failed" if result is None else "done"
+    kept = None if result is None else json.dumps(dict(result))
+    given = json.dumps(dict(parameters))
+    await connection.execute(
+        RECORD, run_id, kind, state, given, kept, failure, started_at, finished_at
+    )
 
 
 async def claim_run(connection: Connection, now: datetime) -> ClaimedRun | None:
