@@ -16,6 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from services.backtest.assumptions import Assumptions, read_tiers
 from services.backtest.bands import bands
 from services.backtest.book.command import book
+from services.backtest.books_check import books
+from services.backtest.commands_audit import audit_command
 from services.backtest.commands_data import backfill, import_history, read_store, store_run, verify
 from services.backtest.engine import RunResult, coverage, run_carry
 from services.backtest.options import amount_option, hour_option
@@ -39,9 +41,11 @@ screen = Console(stderr=True, highlight=False)
 
 backtest.command()(book)
 backtest.command()(bands)
+backtest.command("audit")(audit_command)
 data.command("import")(import_history)
 data.command()(backfill)
 data.command()(verify)
+data.command()(books)
 
 
 @backtest.command()
