@@ -15,6 +15,8 @@ from rich.console import Console
 from services.backtest.assumptions import Assumptions, read_tiers
 from services.backtest.bands import bands
 from services.backtest.book.command import book
+from services.backtest.books_check import books
+from services.backtest.commands_audit import audit_command
 from services.backtest.commands_data import backfill, import_history, read_store, store_run, verify
 from services.backtest.commands_judge import compare, report, walk_forward
 from services.backtest.engine import RunResult, coverage, run_carry
@@ -43,9 +45,11 @@ backtest.command()(bands)
 backtest.command("walk-forward")(walk_forward)
 backtest.command()(compare)
 backtest.command()(report)
+backtest.command("audit")(audit_command)
 data.command("import")(import_history)
 data.command()(backfill)
 data.command()(verify)
+data.command()(books)
 
 
 @backtest.command()

@@ -168,20 +168,23 @@ def configured_database() -> str | None:
     return load_settings("backtest").database.dsn if known else None
 
 
-def store_run(parameters: dict[str, Any], result: dict[str, Any], started_at: datetime) -> None:
-    """Leave a run that is done in the configured database, where one is set."""
+def store_run(
+    parameters: dict[str, Any], result: dict[str, Any], started_at: datetime, kind: str = KIND
+) -> str | None:
+    """Leave a run that is done in the configured database; return its id, None without one."""
     dsn = configured_database()
     if dsn is None:
-        return
+        return None
+    run_id = secrets.token_hex(8)
 
     async def work() -> None:
         async with open_pool(dsn, application="backtest") as pool, pool.acquire() as connection:
             await record_run(
-                connection, secrets.token_hex(8), KIND, parameters, started_at, datetime.now(UTC),
-                result=result,
-            )  # fmt: skip
+                connection, run_id, kind, parameters, started_at, datetime.now(UTC), result=result
+            )
 
     asyncio.run(work())
+    return run_id
 
 
 async def _backfill(

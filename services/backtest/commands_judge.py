@@ -2,14 +2,15 @@
 
 import json
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
 
+from services.backtest.commands_data import store_run
 from services.backtest.options import amount_option, hour_option, names_option
 from shared.config.settings import load_settings
 from shared.domain.errors import Malformed, Misconfigured
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from services.backtest.sweep.market import SweepMarket
     from services.backtest.sweep.terms import Grid, Terms
     from services.backtest.walk import Walk
+
+WALK_KIND: Final = "walk-forward"
+"""What ``research.run`` calls it."""
 
 screen = Console(stderr=True, highlight=False)
 
@@ -54,7 +58,7 @@ def walk_forward(
     from services.backtest.sweep.terms import Grid, Terms
     from services.backtest.walk_record import walk_record
 
-    began = time.monotonic()
+    began, started_at = time.monotonic(), datetime.now(UTC)
     grid = Grid(
         spans=_counts("--spans", spans),
         entries=_rates("--entries", entries),
@@ -71,6 +75,7 @@ def walk_forward(
     done = _walked(market, grid, terms, folds)
     given = {"symbols": ", ".join(history.symbols), "deposit": deposit}
     record = walk_record(done, market, grid, given, time.monotonic() - began)
+    store_run(record["parameters"], record, started_at, WALK_KIND)
     path = report or Path("reports") / f"walk-forward-{record['start']}-{record['end']}.html"
     if not no_report:
         write_stored(path, record)

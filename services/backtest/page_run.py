@@ -31,6 +31,7 @@ PARTS: Final = {
     "rounding": "Rounding",
 }
 ASSUMPTIONS: Final = (
+    "Idle capital earns nothing here, and what cash would have earned is not taken off.",
     (
         "Books stand round each hour's close with the stated half spread; what a fill loses "
         "against that close is slippage."

@@ -32,6 +32,7 @@ SAYS: Final = {
     Check.ROUND_TRIPS: "Round trips of the best setting",
 }
 ASSUMPTIONS: Final = (
+    "Idle capital earns nothing here, and what cash would have earned is not taken off.",
     (
         "Every setting ran once over all days on the compiled engine; fills at the close, worsened "
         "by the stated slippage, taker fees on both legs."
