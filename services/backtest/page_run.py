@@ -98,7 +98,7 @@ def _notices(record: Record) -> list[Page]:
     if record["gaps"]:
         says = (
             f"{record['gaps']} hours or settlements are missing in the history and were allowed; "
-            f"{record['unpaid']} payments are not known."
+            f"payments not known: {record['unpaid']}."
         )
         found.append({"kind": "warn", "says": says})
     return found
@@ -179,7 +179,8 @@ def _strip(record: Record) -> list[Page]:
         cell(
             "Deepest drawdown",
             percent(-deepest),
-            price_range(intervals.get("drawdown_max"), lambda v: percent(-v, unit=False)),
+            "by day, "
+            + price_range(intervals.get("drawdown_max"), lambda v: percent(-v, unit=False)),
             tone(-deepest, 4),
         ),
         cell(

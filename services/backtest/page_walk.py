@@ -115,7 +115,7 @@ def _verdict(record: Record) -> Page:
     findings = judged["findings"]
     held = sum(f["holds"] for f in findings)
     use = {
-        Verdict.ROBUST: "Nothing here speaks against it.",
+        Verdict.ROBUST: "What cash earns is not taken off.",
         Verdict.FRAGILE: "Not used for sizing.",
         Verdict.NOT_JUDGED: "Needs four folds or more.",
     }[Verdict(judged["verdict"])]

@@ -1,11 +1,11 @@
-"""Figures as people read them: comma groups, a true minus, a thin space before the percent sign."""
+"""Figures as people read them: comma groups, a true minus, a thin space that does not break."""
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-THIN: Final = "\N{THIN SPACE}"
+THIN: Final = "\N{NARROW NO-BREAK SPACE}"
 MINUS: Final = "\N{MINUS SIGN}"
 NONE: Final = "\N{EN DASH}"
 

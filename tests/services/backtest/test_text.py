@@ -24,9 +24,9 @@ def test_an_amount_has_groups_a_true_minus_and_no_sign_at_zero(
 
 
 def test_a_percentage_has_a_thin_space_and_no_sign_at_zero() -> None:
-    assert percent(0.0274) == "+2.74\u2009%"
-    assert percent(-0.00001) == "0.00\u2009%"
-    assert percent(-0.0532, places=1, sign=False) == "−5.3\u2009%"
+    assert percent(0.0274) == "+2.74\u202f%"
+    assert percent(-0.00001) == "0.00\u202f%"
+    assert percent(-0.0532, places=1, sign=False) == "−5.3\u202f%"
 
 
 def test_tone_follows_what_is_shown_not_what_is_hidden() -> None:
