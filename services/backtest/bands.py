@@ -240,7 +240,20 @@ def _series(
             f"{path} holds no {value} of {exchange} {symbol}: name the folder of the full history."
         )
     at = np.asarray(table[time].to_numpy(), dtype=np.int64)
-    return at, np.asarray(table[value].to_numpy(), dtype=np.float64)
+    values = np.asarray(table[value].to_numpy(), dtype=np.float64)
+    _refuse(path, symbol, np.append(True, at[1:] > at[:-1]), at, "is out of order or there twice")
+    sound = np.isfinite(values) & ((values > 0) | (value == "rate"))
+    _refuse(path, symbol, sound, at, f"has a {value} that is no number or not above zero")
+    return at, values
+
+
+def _refuse(
+    path: Path, symbol: str, sound: NDArray[np.bool_], at: NDArray[np.int64], problem: str
+) -> None:
+    """Raise Misconfigured with the first row that is not sound."""
+    if not sound.all():
+        first = datetime.fromtimestamp(int(at[np.argmin(sound)]) / 1000, UTC)
+        raise Misconfigured(f"{path}: {symbol} {first:%Y-%m-%d %H:%M} UTC {problem}.")
 
 
 def _at(series: Series, stamps: Iterable[int] | NDArray[np.int64]) -> Floats:

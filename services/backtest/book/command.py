@@ -132,6 +132,7 @@ def book(
         str | None, typer.Option(help="double after each step, or none; by the file's numbers.")
     ] = None,
     tolerance: Annotated[str, typer.Option(help="What counts as equal, quote units.")] = "1e-10",
+    allow_gaps: Annotated[bool, typer.Option(help="Take bars with holes among them.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     strict: Annotated[bool, typer.Option(help="End with code 1 where a figure differs.")] = False,
 ) -> None:
@@ -141,7 +142,9 @@ def book(
     last = None if end is None else int(hour_option("--to", end).timestamp()) * 1000
     allowed = amount_option("--tolerance", tolerance)
     try:
-        inputs = read_inputs(trades, bars, funding or [], chosen, interval, last)
+        inputs = read_inputs(
+            trades, bars, funding or [], chosen, interval, last, allow_gaps=allow_gaps
+        )
         rule = rounding or ("double" if inputs.is_binary else "none")
         by = Conventions(fees, payment_price, entry_paid, exit_paid, pnl, rule)
         _require_known(by)

@@ -99,11 +99,14 @@ def read_inputs(
     chosen: Selection,
     interval: str,
     end_ms: int | None = None,
+    *,
+    allow_gaps: bool = False,
 ) -> PublishedInputs:
     """Return the rows of a published run; raises MalformedHistory at the first bad one.
 
     ``bars`` are files with a column ``market``, or FILE:MARKET. ``funding`` are logs of payments
     or tables of rates, told apart by their columns. Bars that start after ``end_ms`` are left out.
+    A bar that is missing is refused unless ``allow_gaps``.
     """
     listed, is_binary = _trades(trades, chosen)
     rates: dict[Leg, dict[int, Decimal]] = {}
@@ -118,7 +121,7 @@ def read_inputs(
     for given in bars:
         name, _, market = ("", "", given) if Path(given).exists() else given.rpartition(":")
         path, market = (Path(name), market) if name else (Path(given), "")
-        for leg, found in _bars(path, market, wanted, rates, interval, end_ms).items():
+        for leg, found in _bars(path, market, wanted, rates, interval, end_ms, allow_gaps).items():
             if leg in markets:
                 raise MalformedHistory(f"{path}: {' '.join(leg)} is in two files; name one of them")
             markets[leg] = found
@@ -140,7 +143,7 @@ def _trades(path: Path, chosen: Selection) -> tuple[tuple[ListedTrade, ...], boo
         trade = _trade(path, row, number)
         if not chosen.takes(trade.leg):
             continue
-        key = (trade.leg, trade.side, trade.margin, trade.opened_ms)
+        key = (trade.leg, trade.side, trade.margin, trade.opened_ms, trade.closed_ms, trade.size)
         if key in seen:
             raise refused(path, row, number, f"is there twice, first in row {seen[key]}")
         seen[key] = number
@@ -158,8 +161,8 @@ def _trade(path: Path, row: Mapping[str, Any], number: int) -> ListedTrade:
         raise refused(path, row, number, f"has the side {side!r}, neither long nor short")
     opened = instant(path, row, "open_time", number)
     closed = optional_instant(path, row, "close_time", number)
-    if closed is not None and closed <= opened:
-        raise refused(path, row, number, "closes no later than it opens")
+    if closed is not None and closed < opened:
+        raise refused(path, row, number, "closes before it opens")
     if "closed" in row and _truth(row["closed"]) != (closed is not None):
         raise refused(path, row, number, "says of itself closed or not, its close_time the reverse")
     stated = {name: amount(path, row, name, number) for name in STATED}
@@ -189,14 +192,17 @@ def _leg(path: Path, row: Mapping[str, Any], number: int) -> Leg:
 def _payments(path: Path, chosen: Selection) -> dict[tuple[int, Leg], Decimal]:
     names = ["time", "exchange", "symbol", "market", "funding_payment"]
     found: dict[tuple[int, Leg], Decimal] = {}
+    seen: set[tuple[tuple[int, Leg], Decimal]] = set()
     for number, row in read_rows(path, names):
         leg = _leg(path, row, number)
         if not chosen.takes(leg):
             continue
         key = (instant(path, row, "time", number), leg)
-        if key in found:
+        paid = needed_amount(path, row, "funding_payment", number)
+        if paid and (key, paid) in seen:
             raise refused(path, row, number, "is there twice")
-        found[key] = needed_amount(path, row, "funding_payment", number)
+        seen.add((key, paid))
+        found[key] = found.get(key, ZERO) + paid  # of two positions in one leg
     return found
 
 
@@ -226,6 +232,7 @@ def _bars(
     rates: Mapping[Leg, Mapping[int, Decimal]],
     interval: str,
     end_ms: int | None,
+    allow_gaps: bool,
 ) -> dict[Leg, Market]:
     rows = read_rows(
         path,
@@ -258,7 +265,7 @@ def _bars(
         if rate is not None:
             paid[at] = rate
     return {
-        leg: Market(opens, closes, rates.get(leg, paid), _grid(path, leg, opens))
+        leg: Market(opens, closes, rates.get(leg, paid), _grid(path, leg, opens, allow_gaps))
         for leg, (opens, closes, paid) in series.items()
     }
 
@@ -275,7 +282,7 @@ def _refuse_disorder(
         raise refused(path, row, number, f"is out of order: {moment(last)} stands before it")
 
 
-def _grid(path: Path, leg: Leg, opens: Mapping[int, Decimal]) -> int:
+def _grid(path: Path, leg: Leg, opens: Mapping[int, Decimal], allow_gaps: bool) -> int:
     """Return the distance of the bars; raises MalformedHistory at the first that is off it."""
     times = list(opens)
     if len(times) < 2:
@@ -287,7 +294,7 @@ def _grid(path: Path, leg: Leg, opens: Mapping[int, Decimal]) -> int:
                 f"{path}: {' '.join(leg)} at {moment(after)} is off the grid of {step // 60_000} "
                 "minutes; write bars of one interval"
             )
-        if after - before > step:
+        if after - before > step and not allow_gaps:
             raise MalformedHistory(
                 f"{path}: {' '.join(leg)} at {moment(before + step)} is missing; add the bar"
             )

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -53,6 +55,28 @@ def test_a_folder_without_the_history_is_refused_by_name(tmp_path: Path) -> None
     done = CliRunner().invoke(app, ["backtest", "bands", "--data", str(tmp_path)])
     assert isinstance(done.exception, Misconfigured)
     assert "funding.parquet does not exist" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("times", "rates", "said"),
+    [
+        ([0, 2, 1], [0.1, 0.1, 0.1], "BTCUSDT 1970-01-01 01:00 UTC is out of order or there twice"),
+        ([0, 1, 1], [0.1, 0.1, 0.1], "BTCUSDT 1970-01-01 01:00 UTC is out of order or there twice"),
+        ([0, 1, 2], [0.1, 0.1, float("inf")], "BTCUSDT 1970-01-01 02:00 UTC has a rate that"),
+    ],
+)
+def test_bad_rows_are_refused_by_file_symbol_and_place(
+    times: list[int], rates: list[float], said: str, tmp_path: Path
+) -> None:
+    table = {
+        "exchange": ["binance"] * 3,
+        "symbol": ["BTCUSDT"] * 3,
+        "funding_time": [hour * bands.HOUR_MS for hour in times],
+        "rate": rates,
+    }
+    pq.write_table(pa.table(table), tmp_path / "funding.parquet")
+    with pytest.raises(Misconfigured, match=said):
+        bands.funding(tmp_path, "binance", "BTCUSDT")
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="the full recorded history is not on this machine")

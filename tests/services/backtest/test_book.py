@@ -138,6 +138,11 @@ def test_one_wrong_cell_is_one_difference_with_its_place(tmp_path: Path) -> None
     assert found["quantity"]["differing"] == 0
 
 
+def test_bars_with_a_hole_are_taken_when_it_is_allowed(tmp_path: Path) -> None:
+    said = book("--allow-gaps", **made(tmp_path, change=last_hole))
+    assert Decimal(said["funding"]) == Decimal("20.7")
+
+
 # A run worked by hand: 1,000 at 10 %, one price of 100 then 110, a rate of 1 % every hour.
 TRADE = {
     "side": "short", "exchange": "x", "symbol": "AAAUSD", "market": "linear", "margin": "usd",
@@ -212,6 +217,10 @@ def double(trades: list[Any], bars: list[Any]) -> None:
 
 def hole(trades: list[Any], bars: list[Any]) -> None:
     del bars[2]
+
+
+def last_hole(trades: list[Any], bars: list[Any]) -> None:
+    bars.append({**bars[3], "label_time": bars[3]["label_time"] + 2 * HOUR})
 
 
 def off_grid(trades: list[Any], bars: list[Any]) -> None:

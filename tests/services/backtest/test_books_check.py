@@ -19,7 +19,9 @@ from services.backtest.books_check import (
 )
 from services.carry.cli import app
 from shared.domain.errors import Misconfigured
-from shared.history.rules import sample_rules
+from shared.history.rules import sample_rules, venue_rule
+from shared.venue.exchange import Exchange
+from shared.venue.records import OrderRequest
 
 FULL = Path(__file__).parents[3] / ".." / "shared" / "data"
 D = Decimal
@@ -34,6 +36,16 @@ def test_an_order_within_the_first_level_costs_half_the_spread() -> None:
 def test_an_order_that_walks_pays_the_mean_of_the_levels_it_takes() -> None:
     # 15 units: ten at 1, five at 2, either side: 20 / 15 of a unit on 100.
     assert walk_cost_bps((BIDS, ASKS), D(100), 1500) == pytest.approx(10_000 * 20 / 15 / 100)
+
+
+def test_the_venue_of_the_back_test_walks_a_recorded_book_as_the_check_does() -> None:
+    rule = venue_rule(next(r for r in sample_rules() if (r.category, r.base) == ("linear", "XRP")))
+    venue = Exchange([rule], {"USDT": D(10**6)}, 0)
+    bids, asks = ([(price / 100, size) for price, size in side] for side in (BIDS, ASKS))
+    venue.set_mark("XRPUSDT", D(1), D(1))
+    venue.set_book("linear", "XRPUSDT", bids, asks)
+    venue.place(OrderRequest("linear", "XRPUSDT", "Buy", "Market", D(15)))
+    assert [(e.price, e.qty) for e in venue.executions] == [(D("1.01"), D(10)), (D("1.02"), D(5))]
 
 
 def test_a_size_that_the_levels_do_not_hold_has_no_cost() -> None:

@@ -16,6 +16,7 @@ from services.backtest.engine import RunResult, run_carry
 from shared.domain.errors import Misconfigured
 from shared.domain.policy import CarryPolicy, ExecutionPolicy
 from shared.domain.risk import RiskLimits
+from shared.history.files import read_history
 from shared.history.records import (
     HOUR_MS,
     Bar,
@@ -147,6 +148,21 @@ def test_trap_20_an_interval_that_changes_is_followed_and_each_settlement_paid_o
     assert result.settlements == 3 + 12 + 3 + 2
     notional = Decimal("0.333") * 30000
     assert result.curve[-1].funding == result.settlements * notional * Decimal("0.0005")
+
+
+def test_trap_20_sols_week_of_two_hourly_settlements_is_paid_by_the_record() -> None:
+    sol = read_history(symbols=["SOLUSDT"]).symbols["SOLUSDT"]
+    start, days = datetime(2022, 11, 7, tzinfo=UTC), 7
+    patient = replace(STUBBORN, entry_margin=Decimal(-10), basis_limit=Decimal(1))
+    result = run(sol, start=start, days=days, policy=patient, deposit=10**6)
+    opened = ms(result.fills[0].decided_at)
+    marks = {bar.at_ms: bar.mark for bar in sol.bars}
+    due = [s for s in sol.settlements if opened < s.at_ms < ms(start + days * DAY)]
+    assert {s.interval_hours for s in due} == {8, 2}
+    assert result.settlements == len(due)
+    size = -result.held_at_end["SOLUSDT"]
+    assert result.curve[-1].funding == sum(s.rate * marks[s.at_ms] * size for s in due)
+    assert result.curve[-1].funding < -size  # a quarter of the notional went in that week
 
 
 def test_traps_21_and_22_settlements_fall_where_the_record_says_however_the_run_begins() -> None:
