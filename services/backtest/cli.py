@@ -2,17 +2,19 @@
 
 import asyncio
 import json
+import os
 import secrets
 import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from services.backtest.commands_sweep import add_sweep
 from services.backtest.engine import RunResult, coverage, run_carry
 from services.backtest.worker import KIND
 from shared.config.policy import PolicySet, load_policy
@@ -23,7 +25,7 @@ from shared.history.records import History
 from shared.history.rules import sample_rules
 from shared.runtime.service import configure_loop
 from shared.store.pool import open_pool
-from shared.store.runs import queue_run
+from shared.store.runs import insert_run, queue_run
 
 backtest = typer.Typer(no_args_is_help=True, help="Replay history through the same core.")
 data = typer.Typer(no_args_is_help=True, help="Recorded history: look at it, check it.")
@@ -128,6 +130,30 @@ def show(
             f"{name:10} {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}  "
             f"{len(part.bars)} hours  {len(part.settlements)} settlements"
         )
+
+
+def record_run(kind: str, parameters: dict[str, Any], result: dict[str, Any]) -> str | None:
+    """Store a finished run where a database is configured; return its id, None where none is."""
+    try:
+        settings = load_settings("backtest")
+    except Misconfigured:
+        if "CARRY_DATABASE_URL" in os.environ:
+            raise
+        return None
+    run_id = secrets.token_hex(8)
+
+    async def work() -> None:
+        async with (
+            open_pool(settings.database.dsn, application="backtest") as pool,
+            pool.acquire() as connection,
+        ):
+            await insert_run(connection, run_id, kind, parameters, result, datetime.now(UTC))
+
+    asyncio.run(work())
+    return run_id
+
+
+add_sweep(backtest, record_run)
 
 
 def _with_progress(

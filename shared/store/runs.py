@@ -13,6 +13,9 @@ LEASE: Final = timedelta(seconds=30)
 QUEUE: Final = """
     INSERT INTO research.run (id, kind, state, parameters, created_at)
     VALUES ($1, $2, 'queued', $3::jsonb, $4)"""
+INSERT: Final = """
+    INSERT INTO research.run (id, kind, state, parameters, result, created_at, finished_at)
+    VALUES ($1, $2, 'done', $3::jsonb, $4::jsonb, $5, $5)"""
 CLAIM: Final = """
     UPDATE research.run SET state = 'running', claimed_at = $1
     WHERE id = (SELECT id FROM research.run
@@ -42,6 +45,19 @@ async def queue_run(
 ) -> None:
     """Queue a run of ``kind``; ``parameters`` are plain JSON values."""
     await connection.execute(QUEUE, run_id, kind, json.dumps(dict(parameters)), now)
+
+
+async def insert_run(
+    connection: Connection,
+    run_id: str,
+    kind: str,
+    parameters: Mapping[str, Any],
+    result: Mapping[str, Any],
+    now: datetime,
+) -> None:
+    """Store a run that was done on a command line; both are plain JSON values."""
+    given, found = json.dumps(dict(parameters)), json.dumps(dict(result))
+    await connection.execute(INSERT, run_id, kind, given, found, now)
 
 
 async def claim_run(connection: Connection, now: datetime) -> ClaimedRun | None:
