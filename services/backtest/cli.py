@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -19,6 +19,7 @@ from services.backtest.books_check import books
 from services.backtest.commands_audit import audit_command
 from services.backtest.commands_data import backfill, import_history, read_store, store_run, verify
 from services.backtest.commands_judge import compare, report, walk_forward
+from services.backtest.commands_sweep import add_sweep
 from services.backtest.engine import RunResult, coverage, run_carry
 from services.backtest.options import amount_option, hour_option
 from services.backtest.progress import progress_bar
@@ -162,6 +163,14 @@ def show(
             f"{name:10} {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}  "
             f"{len(part.bars)} hours  {len(part.settlements)} settlements"
         )
+
+
+def record_run(kind: str, parameters: dict[str, Any], result: dict[str, Any]) -> str | None:
+    """Keep a run that is done in ``research.run``; return its id, None without a database."""
+    return store_run(parameters, result, datetime.now(UTC), kind)
+
+
+add_sweep(backtest, record_run)
 
 
 def _with_progress(

@@ -8,23 +8,23 @@ from numpy.typing import NDArray
 from services.backtest.sweep.market import Ints, SweepMarket
 from services.backtest.sweep.signals import rates_normal
 
+SPOT, PERP, MARK, PAYS = range(4)
+
 
 class Columns(NamedTuple):
     """Arrays over S symbols, T hours, K instants.
 
-    ``basis`` (S, T): spot minus perpetual. ``spot``, ``perp``, ``mark``, ``rate`` (S, K): at the
-    instants, 0 where there is none. ``signal_rate`` (K, S): see ``rates_normal``. ``settles``
-    (K, S): whether the symbol settles. ``at`` (K,). ``highest`` (S,): the greatest price. ``nth``
-    (K, S): settlements of the symbol up to and with k. ``own`` (S, K): the instants of a symbol's
-    settlements, in order. ``first``, ``last`` (S,): a pair may be opened at first <= k < last; at
-    ``last``, its last settlement with a price, it is closed. ``day_ends``: see ``SweepMarket``.
+    ``basis`` (S, T): spot minus perpetual. ``quotes`` (S, K, 4): spot, perpetual and mark price and
+    the rate at the instants, side by side because they are read together; 0 where there is none.
+    ``signal_rate`` (K, S): see ``rates_normal``. ``settles`` (K, S): whether the symbol settles.
+    ``at`` (K,). ``highest`` (S,): the greatest price. ``nth`` (K, S): settlements of the symbol up
+    to and with k. ``own`` (S, K): the instants of a symbol's settlements, in order. ``first``,
+    ``last`` (S,): a pair may be opened at first <= k < last; at ``last``, its last settlement with
+    a price, it is closed. ``day_ends``: see ``SweepMarket``.
     """
 
     basis: Ints
-    spot: Ints
-    perp: Ints
-    mark: Ints
-    rate: Ints
+    quotes: Ints
     signal_rate: NDArray[np.float64]
     settles: NDArray[np.bool_]
     at: Ints
@@ -52,16 +52,13 @@ def columns_of(market: SweepMarket) -> Columns:
         closing = np.flatnonzero(settles[s] & priced[s])
         if len(closing):
             last[s] = closing[-1]
-    spot, perp, mark = (
-        np.ascontiguousarray(np.where(priced, column[:, hour], 0))
-        for column in (market.spot, market.perp, market.mark)
-    )
+    quotes = np.zeros((symbols, instants, 4), np.int64)
+    for field, column in ((SPOT, market.spot), (PERP, market.perp), (MARK, market.mark)):
+        quotes[:, :, field] = np.where(priced, column[:, hour], 0)
+    quotes[:, :, PAYS] = market.rate
     return Columns(
         basis=market.spot - market.perp,
-        spot=spot,
-        perp=perp,
-        mark=mark,
-        rate=np.ascontiguousarray(market.rate),
+        quotes=quotes,
         signal_rate=rates_normal(market),
         settles=np.ascontiguousarray(settles.T),
         at=market.at,

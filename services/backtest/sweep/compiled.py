@@ -47,6 +47,7 @@ _settle_cache()
 
 _OPTIONS: Final[dict[str, Any]] = {"cache": True, "nogil": True, "error_model": "numpy"}
 _LEAN: Final[dict[str, Any]] = {**_OPTIONS, "_nrt": False}
+_INLINED: Final[dict[str, Any]] = {**_LEAN, "forceinline": True}
 
 
 def compiled(function: F) -> F:
@@ -57,6 +58,11 @@ def compiled(function: F) -> F:
 def compiled_lean(function: F) -> F:
     """The same for what allocates nothing: without the counting of references, which costs most."""
     return cast(F, numba.njit(**_LEAN)(function))
+
+
+def inlined(function: F) -> F:
+    """The same, always part of its caller: the tables a call would hand over are long."""
+    return cast(F, numba.njit(**_INLINED)(function))
 
 
 def compiled_parallel(function: F) -> F:

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from services.backtest.sweep.compiled import compiled, compiled_lean
+from services.backtest.sweep.compiled import compiled, inlined
 
 SCALE: Final = 8
 RATE_SCALE: Final = 12
@@ -25,7 +25,7 @@ TO_WHOLE: Final = 1.5 * 2.0**52
 DIVISOR_MAX: Final = 2**50
 
 
-@compiled_lean
+@inlined
 def mul_round(a: int, b: int, d: int, per_d: float) -> int:
     """Return a * b / d, half-even, for int64 ``a``, ``b`` and 0 < ``d`` <= 2 ** 50.
 
@@ -45,7 +45,7 @@ def mul_round(a: int, b: int, d: int, per_d: float) -> int:
     return int(q + (np.int64(twice > d) | (np.int64(twice == d) & (q & 1))))
 
 
-@compiled_lean
+@inlined
 def mul_round_near(a: int, b: int, d: int, per_d: float) -> int:
     """Return the same for an even ``d`` and a result below 2 ** 50 either way, in half the work.
 

@@ -14,8 +14,13 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from services.backtest.sweep.columns import Columns
-from services.backtest.sweep.compiled import compiled, compiled_lean, compiled_parallel
+from services.backtest.sweep.columns import PERP, SPOT, Columns
+from services.backtest.sweep.compiled import (
+    compiled,
+    compiled_lean,
+    compiled_parallel,
+    inlined,
+)
 from services.backtest.sweep.fixed import NEAR_MAX, PER_RATE, PER_UNIT, RATE, UNIT, mul_round
 from services.backtest.sweep.loops import (
     add_marks,
@@ -78,7 +83,7 @@ def fill_next_exit(c: Columns, signals: Ints, leave: int, following: NDArray[np.
             row[s] = here if settles[s] & (signal[s] < leave) else later[s]
 
 
-@compiled_lean
+@inlined
 def leaves_at(c: Columns, s: int, k: int, hold: int, following: NDArray[np.int32]) -> int:
     """Return the instant at which a pair opened at ``k`` is left."""
     x = min(np.int64(following[k, s]), c.last[s])
@@ -88,7 +93,7 @@ def leaves_at(c: Columns, s: int, k: int, hold: int, following: NDArray[np.int32
     return int(x)
 
 
-@compiled_lean
+@inlined
 def live(
     c: Columns, s: int, k: int, x: int, t: Terms, marks: Ints, cash: Ints, trade: Ints
 ) -> None:
@@ -97,18 +102,18 @@ def live(
     ``marks`` (T,) receives what the open pair is worth at each hour, ``cash`` (K,) what it books.
     """
     notional, _, spot_fee, perp_fee, slip = t
-    spot_in = mul_round(c.spot[s, k], RATE + slip, RATE, PER_RATE)
-    perp_in = mul_round(c.perp[s, k], RATE - slip, RATE, PER_RATE)
-    spot_out = mul_round(c.spot[s, x], RATE - slip, RATE, PER_RATE)
-    perp_out = mul_round(c.perp[s, x], RATE + slip, RATE, PER_RATE)
+    spot_in = mul_round(c.quotes[s, k, SPOT], RATE + slip, RATE, PER_RATE)
+    perp_in = mul_round(c.quotes[s, k, PERP], RATE - slip, RATE, PER_RATE)
+    spot_out = mul_round(c.quotes[s, x, SPOT], RATE - slip, RATE, PER_RATE)
+    perp_out = mul_round(c.quotes[s, x, PERP], RATE + slip, RATE, PER_RATE)
     q = mul_round(notional, UNIT, spot_in, 1.0 / np.float64(spot_in))
     a, b, i, j = c.at[k] + 1, c.at[x] + 1, k + 1, x + 1
     if np.float64(q) * np.float64(c.highest[s]) * (2 * PER_UNIT) < NEAR_MAX:
         add_marks_near(marks[a:b], c.basis[s, a:b], q, spot_in - perp_in)
-        paid = add_payments_near(cash[i:j], c.mark[s, i:j], c.rate[s, i:j], q)
+        paid = add_payments_near(cash[i:j], c.quotes[s, i:j], q)
     else:
         add_marks(marks[a:b], c.basis[s, a:b], q, spot_in - perp_in)
-        paid = add_payments(cash[i:j], c.mark[s, i:j], c.rate[s, i:j], q)
+        paid = add_payments(cash[i:j], c.quotes[s, i:j], q)
     cost_in = fee(q, spot_in, spot_fee) + fee(q, perp_in, perp_fee)
     cost_out = fee(q, spot_out, spot_fee) + fee(q, perp_out, perp_fee)
     gain = mul_round(q, spot_out - spot_in, UNIT, PER_UNIT)
@@ -122,7 +127,7 @@ def live(
     trade[PAID], trade[GAIN], trade[COST] = paid, gain, cost_in + cost_out
 
 
-@compiled_lean
+@inlined
 def fee(q: int, price: int, rate: int) -> int:
     """Return the fee of one leg: its value booked, then the share of it booked."""
     return mul_round(mul_round(q, price, UNIT, PER_UNIT), rate, RATE, PER_RATE)

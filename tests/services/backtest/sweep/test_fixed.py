@@ -39,7 +39,7 @@ def test_a_tie_goes_to_the_even_neighbour(a: int, b: int, d: int, result: int) -
     assert mul_round_checked(a, b, d) == result
 
 
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(WORDS, WORDS, st.integers(1, DIVISOR_MAX) | st.sampled_from([UNIT, RATE, DIVISOR_MAX]))
 @example(2**63 - 1, 2**47, DIVISOR_MAX)
 def test_a_product_is_rounded_like_the_128_bit_one_or_refused(a: int, b: int, d: int) -> None:
@@ -52,7 +52,7 @@ def test_a_product_is_rounded_like_the_128_bit_one_or_refused(a: int, b: int, d:
         assert mul_round_checked(a, b, d) == exact
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.integers(-(2**60), 2**60), st.integers(1, 2**49), st.integers(-2, 2))
 def test_next_to_a_tie_the_helper_is_exact(whole: int, half: int, off: int) -> None:
     # a * b / d with b = 1 cannot reach far; so scale a tie down to what 64 bits hold.
@@ -62,7 +62,7 @@ def test_next_to_a_tie_the_helper_is_exact(whole: int, half: int, off: int) -> N
     assert mul_round_checked(-a, 1, d) == half_even(-a, 1, d)
 
 
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(WORDS, WORDS, st.sampled_from([UNIT, RATE]), st.integers(0, 3))
 def test_near_zero_the_short_way_says_the_same(a: int, b: int, d: int, off: int) -> None:
     b = min(b, int((NEAR_MAX - 4) * d / max(abs(a), 1)), key=abs)
@@ -78,7 +78,7 @@ def test_a_divisor_out_of_range_is_refused(d: int) -> None:
         mul_round_checked(1, 1, d)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.integers(-(2**59), 2**59), st.integers(1, 2**49))
 def test_decimals_are_booked_to_the_same_last_unit(amount: int, price: int) -> None:
     a, p = Decimal(amount).scaleb(-8), Decimal(price).scaleb(-8)
