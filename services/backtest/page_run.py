@@ -1,17 +1,18 @@
 """What the page of one exact run says, made from its stored document."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
+from services.backtest import page_tables as tables
 from services.backtest.charts import waterfall
+from services.backtest.page_tables import PARTS, Page
 from services.backtest.record import Record
 from services.backtest.text import (
     NONE,
     THIN,
     day,
-    duration,
     instant,
     number,
     percent,
@@ -20,16 +21,6 @@ from services.backtest.text import (
     usdt,
 )
 
-Page = dict[str, Any]
-
-PARTS: Final = {
-    "funding": "Funding received",
-    "basis": "Basis",
-    "fees": "Fees",
-    "slippage": "Slippage",
-    "borrow": "Borrow",
-    "rounding": "Rounding",
-}
 ASSUMPTIONS: Final = (
     "Idle capital earns nothing here, and what cash would have earned is not taken off.",
     (
@@ -73,10 +64,10 @@ def run_page(record: Record) -> Page:
         "heat": None,
         **_waterfall(record),
         **honesty(record),
-        "by_symbol": _by_symbol(record["by_pair"]),
-        "passed_over": _passed_over(record["passed_over"]),
-        **_by_pair(record),
-        **_trades(record, end),
+        "by_symbol": tables.by_symbol(record["by_pair"]),
+        "passed_over": tables.passed_over(record["passed_over"]),
+        **tables.by_pair(record),
+        **tables.trades(record, end),
         "parameters": sorted((k.replace("_", " "), v) for k, v in record["parameters"].items()),
         "assumptions": ASSUMPTIONS,
     }
@@ -307,111 +298,3 @@ def honesty(record: Record) -> Page:
 
 def _cents(amount: str) -> int:
     return int(Decimal(amount).quantize(Decimal("0.01")).scaleb(2))
-
-
-def _by_symbol(by_pair: Mapping[str, Mapping[str, str]]) -> list[Page]:
-    amounts = {name: Decimal(parts["funding"]) for name, parts in by_pair.items()}
-    low = min([Decimal(0), *amounts.values()])
-    span = max([Decimal(0), *amounts.values()]) - low
-    rows = []
-    for name, amount in sorted(amounts.items(), key=lambda item: -item[1]):
-        left = (min(amount, Decimal(0)) - low) / span * 100 if span else Decimal(0)
-        width = abs(amount) / span * 100 if span else Decimal(0)
-        rows.append(
-            {
-                "name": name.removesuffix("USDT"),
-                "left": f"{left:.2f}",
-                "width": f"{width:.2f}",
-                "tone": tone(amount),
-                "value": usdt(amount),
-            }
-        )
-    return rows
-
-
-def _passed_over(counts: Mapping[str, int]) -> list[Page]:
-    most = max(counts.values(), default=1)
-    return [
-        {
-            "name": reason.replace("_", " ").capitalize(),
-            "value": f"{count:,}",
-            "width": f"{100 * count / most:.2f}",
-        }
-        for reason, count in sorted(counts.items(), key=lambda item: -item[1])
-    ]
-
-
-def _by_pair(record: Record) -> Page:
-    names = [*PARTS, "net"]
-
-    def cells(parts: Mapping[str, str]) -> list[Page]:
-        return [
-            {"value": usdt(parts[name]), "tone": tone(parts[name]) if name == "net" else "value"}
-            for name in names
-        ]
-
-    return {
-        "part_names": [*(label.split()[0] for label in PARTS.values()), "Net"],
-        "by_pair": [
-            {"name": name.removesuffix("USDT"), "cells": cells(parts)}
-            for name, parts in record["by_pair"].items()
-        ],
-        "all_pairs": cells(record["parts"]),
-        "dust": usdt(record["dust"]),
-    }
-
-
-def _trades(record: Record, end: datetime) -> Page:
-    open_ones = sum(t["closed_at"] is None for t in record["trades"])
-    reasons = record["passed_over"]
-    worst = max(reasons, key=lambda name: reasons[name]).replace("_", " ") if reasons else ""
-    return {
-        "trades": [_trade_row(t, end) for t in record["trades"]],
-        "trades_note": f"{len(record['trades'])}, of which {open_ones} still open and marked; USDT",
-        "no_trades": f"Most often: {worst}." if worst else "",
-        "trade_columns": [
-            ("Pair", "text"), ("Opened", ""), ("Closed", ""), ("Held", ""), ("Quantity", ""),
-            ("Spot in", ""), ("Perp in", ""), ("Spot out", ""), ("Perp out", ""),
-            ("Settled", ""), ("Funding", ""), ("Basis", ""), ("Fees", ""), ("Slippage", ""),
-            ("Net", ""),
-        ],
-    }  # fmt: skip
-
-
-def _trade_row(trade: Mapping[str, Any], end: datetime) -> list[Page]:
-    opened = datetime.fromisoformat(trade["opened_at"])
-    closed = None if trade["closed_at"] is None else datetime.fromisoformat(trade["closed_at"])
-    held = (closed or end) - opened
-    coin = trade["pair"].removesuffix("USDT")
-    parts = trade["parts"]
-    return [
-        _cell(coin, coin, "text value"),
-        _cell(instant(opened), opened.isoformat(), title=opened.isoformat()),
-        _cell("open" if closed is None else instant(closed), trade["closed_at"] or "9999"),
-        _cell(duration(held), str(held // timedelta(minutes=1))),
-        _cell(f"{usdt_places(trade['quantity'])} {coin}", trade["quantity"]),
-        *(_price(trade[name]) for name in ("spot_in", "perp_in", "spot_out", "perp_out")),
-        _cell(str(trade["settlements"]), str(trade["settlements"])),
-        *(
-            _cell(usdt(parts[name]), parts[name], "value" if name == "funding" else "")
-            for name in ("funding", "basis", "fees", "slippage")
-        ),
-        _cell(usdt(parts["net"]), parts["net"], tone(parts["net"])),
-    ]
-
-
-def usdt_places(amount: str) -> str:
-    """Return a quantity with the places it was given."""
-    return f"{Decimal(amount):,}"
-
-
-def _price(text: str | None) -> Page:
-    if text is None:
-        return _cell(NONE, "")
-    price = Decimal(text)
-    places = 4 if price < 10 else 2
-    return _cell(f"{price:,.{places}f}", text, title=text)
-
-
-def _cell(value: str, key: str, tone: str = "", title: str = "") -> Page:
-    return {"value": value, "key": key, "tone": tone, "title": title}

@@ -9,7 +9,8 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from services.backtest.charts import Cell, Column, chart, shades
-from services.backtest.page_run import Page, cell, chance_text, check, honesty, months
+from services.backtest.page_run import cell, chance_text, check, honesty, months
+from services.backtest.page_tables import Page
 from services.backtest.record import Record
 from services.backtest.text import THIN, day, number, percent, price_range, tone, usdt
 from shared.analytics.validation import Check, Verdict
