@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 WALK_KIND: Final = "walk-forward"
 """What ``research.run`` calls it."""
 
+CashRate = Annotated[
+    str | None, typer.Option(help="What cash earns a year, to compare with: 0.045.")
+]
+
 screen = Console(stderr=True, highlight=False)
 
 
@@ -45,6 +49,7 @@ def walk_forward(
     notional: Annotated[str, typer.Option(help="USDT a pair.")] = "10000",
     cap: Annotated[int, typer.Option(min=1, help="Pairs held at most.")] = 5,
     deposit: Annotated[str, typer.Option(help="All capital, what returns are of.")] = "100000",
+    cash_rate: CashRate = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     report: Annotated[Path | None, typer.Option(help="Where the HTML page goes.")] = None,
     no_report: Annotated[bool, typer.Option(help="Write no HTML page.")] = False,
@@ -58,6 +63,7 @@ def walk_forward(
     from services.backtest.sweep.terms import Grid, Terms
     from services.backtest.walk_record import walk_record
 
+    cash = _cash(cash_rate)
     began, started_at = time.monotonic(), datetime.now(UTC)
     grid = Grid(
         spans=_counts("--spans", spans),
@@ -78,7 +84,7 @@ def walk_forward(
     store_run(record["parameters"], record, started_at, WALK_KIND)
     path = report or Path("reports") / f"walk-forward-{record['start']}-{record['end']}.html"
     if not no_report:
-        write_stored(path, record)
+        write_stored(path, record, cash)
     if as_json:
         typer.echo(json.dumps(record))
         return
@@ -108,6 +114,7 @@ def report(
     walk: Annotated[
         str | None, typer.Option("--walk-forward", help="Its verdict: a stored walk-forward.")
     ] = None,
+    cash_rate: CashRate = None,
     page: Annotated[Path | None, typer.Option("--report", help="Where the HTML page goes.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -116,12 +123,13 @@ def report(
     from services.backtest.report import write_page
     from services.backtest.stored import stored_run
 
+    cash = _cash(cash_rate)
     record = stored_run(run, _database)
     judged = None if walk is None else stored_run(walk, _database)
     if judged is not None and (record["format"] != RUN or judged["format"] != WALK):
         raise Misconfigured("--walk-forward joins a stored walk-forward to the page of one run.")
     path = page or Path("reports") / f"{record['id']}.html"
-    write_page(path, record, judged)
+    write_page(path, record, judged, cash=cash)
     typer.echo(
         json.dumps({"id": record["id"], "page": str(path)}) if as_json else f"Report: {path}"
     )
@@ -189,6 +197,15 @@ def _span(history: History, start: str | None, end: str | None) -> tuple[datetim
     if first >= last:
         raise Misconfigured(f"--from {first.isoformat()} is not before --to {last.isoformat()}.")
     return first, last
+
+
+def _cash(text: str | None) -> Decimal | None:
+    if text is None:
+        return None
+    rates = _rates("--cash-rate", text)
+    if len(rates) != 1 or abs(rates[0]) >= 1:
+        raise Misconfigured(f"--cash-rate {text} is no rate a year: write 0.045.")
+    return rates[0]
 
 
 def _counts(option: str, text: str) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ import jinja2
 import plotly.offline
 from markupsafe import Markup
 
+from services.backtest.cash import join_cash
 from services.backtest.page_run import run_page
 from services.backtest.page_walk import join_walk, walk_page
 from services.backtest.record import RUN, Record
@@ -17,16 +19,19 @@ from services.backtest.record import RUN, Record
 HERE: Final = Path(__file__).parent
 
 
-def write_stored(path: Path, record: Record) -> None:
+def write_stored(path: Path, record: Record, cash: Decimal | None = None) -> None:
     """Write the page of ``record`` to ``path``, and the document itself beside it (.json)."""
-    write_page(path, record)
+    write_page(path, record, cash=cash)
     path.with_suffix(".json").write_text(json.dumps(record), encoding="utf-8")
 
 
-def write_page(path: Path, record: Record, walk: Record | None = None) -> None:
+def write_page(
+    path: Path, record: Record, walk: Record | None = None, *, cash: Decimal | None = None
+) -> None:
     """Write the page of ``record`` to ``path``, making its folder; an older page is replaced.
 
     ``walk``, a stored walk-forward, gives the page of a run its verdict, folds and heat-map.
+    ``cash`` is what capital earns a year lying still, a fraction, to compare with.
     """
     if record["format"] == RUN:
         page = run_page(record)
@@ -34,6 +39,9 @@ def write_page(path: Path, record: Record, walk: Record | None = None) -> None:
             join_walk(page, walk)
     else:
         page = walk_page(record)
+    page["cash"] = None
+    if cash is not None:
+        join_cash(page, record, cash)
     page["id"] = f"run {record['id']}"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(_rendered(page), encoding="utf-8")
