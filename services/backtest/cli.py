@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from services.backtest.assumptions import Assumptions, read_tiers
 from services.backtest.bands import bands
@@ -21,6 +20,7 @@ from services.backtest.commands_audit import audit_command
 from services.backtest.commands_data import backfill, import_history, read_store, store_run, verify
 from services.backtest.engine import RunResult, coverage, run_carry
 from services.backtest.options import amount_option, hour_option
+from services.backtest.progress import progress_bar
 from services.backtest.worker import KIND
 from shared.config.policy import PolicySet, load_policy
 from shared.config.settings import load_settings
@@ -159,10 +159,7 @@ def _with_progress(
     last: datetime,
     assumptions: Assumptions,
 ) -> RunResult:
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=screen, transient=True) as bar:
+    with progress_bar(screen) as bar:
         task = bar.add_task("hours", total=None)
         return run_carry(
             history,
