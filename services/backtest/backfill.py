@@ -1,7 +1,8 @@
 """Fetches a venue's recorded history, window by window, so that a killed run goes on where it was.
 
 Each window is written and synced before the next is asked for; when a series is complete its
-windows join the Parquet file of their kind. Running it again fetches what is newer.
+windows join the Parquet file of their kind. Running it again fetches what is newer, and asks once
+more for what is missing among the rows that are there.
 """
 
 import json
@@ -18,10 +19,12 @@ import pyarrow as pa
 from services.backtest.records_io import bar_table, rate_table
 from shared.domain.errors import Misconfigured
 from shared.domain.instrument import Category
+from shared.domain.money import ZERO
 from shared.exchange.ports import MarketFeed
 from shared.history.files import FUNDING_FILE, MARK_FILE, PERP_FILE, SPOT_FILE
+from shared.history.ledger import missing_settlements
 from shared.history.merge import merge_rows, rows_of
-from shared.history.records import HOUR_MS, MalformedHistory
+from shared.history.records import HOUR_MS, MalformedHistory, Settlement
 from shared.runtime.clock import Clock
 from shared.runtime.retry import retry_transient
 
@@ -102,7 +105,7 @@ class Backfill:
                 at = until + HOUR_MS
                 if progress is not None:
                     progress(f"{symbol} {name.removesuffix('.parquet')}", done, hours, rows)
-            filled.append(await self._finish(part))
+            filled.append(await self._finish(part, await self._missing_rows(name, symbol)))
         return filled
 
     def _from(self, name: str, symbol: str, start: datetime | None) -> int:
@@ -117,6 +120,28 @@ class Backfill:
                 f"{self._folder / name} has no row of {symbol} yet: say --from when to begin."
             )
         return _ms(start)
+
+    async def _missing_rows(self, name: str, symbol: str) -> list[Row]:
+        """Return what the venue has of the holes among the rows that are there."""
+        found: list[Row] = []
+        for first, last in spans(self._holes(name, symbol), self._window_ms):
+            fetched = await self._fetch(name, symbol, first, last)
+            found += [row for row in fetched if first <= row[0] <= last]
+        return found
+
+    def _holes(self, name: str, symbol: str) -> list[int]:
+        """Return the instants that one series lacks, oldest first."""
+        if not (self._folder / name).exists():
+            return []
+        table = rows_of(self._folder, name, self._exchange, [symbol])
+        if name != FUNDING_FILE:
+            have = set(table["open_time"].to_pylist())
+            hours = range(min(have), max(have), HOUR_MS) if have else range(0)
+            return [at for at in hours if at not in have]
+        columns = zip(
+            table["funding_time"].to_pylist(), table["interval_hours"].to_pylist(), strict=True
+        )
+        return list(missing_settlements([Settlement(at, ZERO, hours) for at, hours in columns]))
 
     async def _fetch(self, name: str, symbol: str, first: int, last: int) -> list[Row]:
         begin, end = _instant(first), _instant(last)
@@ -141,14 +166,27 @@ class Backfill:
         )
         return fetched
 
-    async def _finish(self, part: "Part") -> Filled:
-        rows = list(part.rows())
+    async def _finish(self, part: "Part", missing: list[Row]) -> Filled:
+        rows = [*missing, *part.rows()]
         made = rate_table if part.name == FUNDING_FILE else bar_table
         table = made(self._exchange, part.symbol, rows)
         new = merge_rows(self._folder, part.name, table) if rows else 0
         stored = 0 if self._keep is None else await self._keep(part.name, table)
         part.remove()
         return Filled(part.name, part.symbol, new, stored)
+
+
+def spans(instants: Sequence[int], longest_ms: int) -> Iterator[tuple[int, int]]:
+    """Yield (first, last) of groups of instants, oldest first, none longer than allowed."""
+    first = last = None
+    for at in instants:
+        if first is None or last is None or at - first >= longest_ms:
+            if first is not None and last is not None:
+                yield first, last
+            first = at
+        last = at
+    if first is not None and last is not None:
+        yield first, last
 
 
 class Part:

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from services.backtest.audit import MOVES, Finding, audit, evenly
 from services.backtest.engine import run_carry
 from services.backtest.options import hour_option, names_option
+from services.backtest.progress import progress_bar
 from services.backtest.result import RunResult
 from services.backtest.timeline import coverage
 from shared.config.policy import load_policy
@@ -50,18 +50,15 @@ def audit_command(
         raise Misconfigured("The audit needs a day at least: widen --from and --to.")
     policy = load_policy(None)
     runs = 1 + 2 * (cuts + 1) + len(MOVES)
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=screen, transient=True) as bar:
-        task = bar.add_task("runs", total=runs)
+    with progress_bar(screen) as shown:
+        task = shown.add_task("runs", total=runs)
 
         def run(changed: History) -> RunResult:
             result = run_carry(
                 changed, sample_rules(), policy.carry, policy.limits, policy.execution,
                 deposit=Decimal(100_000), start=first, end=last,
             )  # fmt: skip
-            bar.advance(task)
+            shown.advance(task)
             return result
 
         middle, *_ = evenly(first, last, 1)

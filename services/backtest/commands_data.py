@@ -15,10 +15,10 @@ import asyncpg
 import pyarrow as pa
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from services.backtest.backfill import Backfill, Filled
 from services.backtest.options import hour_option, names_option
+from services.backtest.progress import progress_bar
 from services.backtest.records_io import bar_rows, history_of, is_rates, settlement_rows
 from services.backtest.worker import KIND
 from shared.config.settings import load_settings
@@ -201,11 +201,6 @@ async def _backfill(
     async def keep(name: str, table: pa.Table) -> int:
         return await _store([(name, table)])
 
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]} rows/s"),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    began = clock.monotonic()
     try:
         venue_now = await feed.venue_time()
         if venue_now is None:
@@ -215,12 +210,12 @@ async def _backfill(
             feed, folder, exchange="bybit", clock=clock, draw=random.random,
             keep=None if no_store or configured_database() is None else keep,
         )  # fmt: skip
-        with Progress(*columns, console=screen, transient=True) as bar:
-            task = bar.add_task("hours", total=None, rate="–")
+        with progress_bar(screen) as shown:
+            task = shown.add_task("hours", total=None)
 
             def show(series: str, done: int, total: int, rows: int) -> None:
-                rate = f"{rows / max(clock.monotonic() - began, 0.001):.0f}"
-                bar.update(task, description=series, completed=done, total=total, rate=rate)
+                words = f"{series}, {rows} rows, hours"
+                shown.update(task, description=words, completed=done, total=total)
 
             return await filler.run(symbols, start, last, show)
     finally:

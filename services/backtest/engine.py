@@ -257,7 +257,7 @@ class _Run:
     def _decide(self, instant: datetime) -> None:
         known = self._view.snapshot(instant)
         listed = self._result.universe[-1].pairs
-        market = MarketSnapshot(instant, {name: known.pairs[name] for name in listed})
+        market = replace(known, pairs={name: known.pairs[name] for name in listed})
         decision = decide(self._portfolio, market, self._policy)
         for appraisal in decision.appraisals:
             if appraisal.verdict is Verdict.PASSED_OVER:

@@ -87,6 +87,27 @@ def test_an_imported_folder_reads_back_equal_and_importing_it_again_adds_nothing
     assert set(again["new"].values()) == {0}
 
 
+def test_m6_a_back_test_over_deleted_rows_refuses_unless_told_to_and_prints_their_count(
+    folder: Path,
+) -> None:
+    def delete(found: list[dict[str, Any]]) -> None:
+        for place in (50, 49, 44):
+            del found[place]
+
+    rewrite(folder / "funding.parquet", delete)
+    run = ["backtest", "run", "--data", str(folder), "--symbols", "BTCUSDT", "--no-report"]
+    span = ["--from", "2023-11-12", "--to", "2023-11-20"]
+    refused = CliRunner().invoke(app, [*run, *span])
+    assert isinstance(refused.exception, Misconfigured)
+    assert "funding.parquet: BTCUSDT 2023-11-16" in str(refused.exception)
+    allowed = CliRunner().invoke(app, [*run, *span, "--allow-gaps"])
+    assert allowed.exit_code == 0, allowed.output
+    assert "Gaps" in allowed.stdout
+    assert "3" in next(line for line in allowed.stdout.splitlines() if line.startswith("Gaps"))
+    counted = CliRunner().invoke(app, [*run, *span, "--allow-gaps", "--json"])
+    assert json.loads(counted.stdout)["gaps"] == 3
+
+
 def test_a_settled_rate_that_comes_again_with_another_value_is_refused(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -328,6 +349,21 @@ async def test_a_second_backfill_asks_for_what_is_newer_alone(tmp_path: Path) ->
     await fill(tmp_path, answers=4, days=5)  # one window for each of four series
     assert len(rows(tmp_path)["klines_spot.parquet"]) == 120
     assert read_history(tmp_path).symbols["BTCUSDT"].bars == november().bars[1:121]
+
+
+async def test_what_is_missing_among_the_rows_is_fetched_again(tmp_path: Path) -> None:
+    await fill(tmp_path)
+    whole = rows(tmp_path)
+    for name, places in (("funding.parquet", (7, 20, 21)), ("klines_perp.parquet", (50, 200))):
+
+        def delete(found: list[dict[str, Any]], places: tuple[int, ...] = places) -> None:
+            for place in reversed(places):
+                del found[place]
+
+        rewrite(tmp_path / name, delete)
+    # Two spans of each series that has holes, and the hours behind the newest rate.
+    await fill(tmp_path, answers=5)
+    assert rows(tmp_path) == whole
 
 
 async def test_a_venue_that_is_away_for_a_while_is_asked_again(tmp_path: Path) -> None:
