@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from services.backtest.commands_calibrate import calibrate
 from services.backtest.engine import RunResult, coverage, run_carry
 from services.backtest.worker import KIND
 from shared.config.policy import PolicySet, load_policy
@@ -29,6 +30,8 @@ backtest = typer.Typer(no_args_is_help=True, help="Replay history through the sa
 data = typer.Typer(no_args_is_help=True, help="Recorded history: look at it, check it.")
 
 WARM_UP = timedelta(days=9)
+
+backtest.command()(calibrate)
 
 screen = Console(stderr=True, highlight=False)
 

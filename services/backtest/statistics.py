@@ -1,0 +1,19 @@
+"""Recorded history as the arrays that ``shared.analytics`` takes."""
+
+import numpy as np
+
+from shared.analytics.basis import basis_rates
+from shared.analytics.grid import FundingHistory
+from shared.history.records import SymbolHistory
+
+
+def funding_history(symbol: SymbolHistory) -> FundingHistory:
+    """Return settlements and the basis at each hour's close, as floats; for statistics alone."""
+    paid, bars = symbol.settlements, symbol.bars
+    return FundingHistory(
+        at_ms=np.array([s.at_ms for s in paid], dtype=np.int64),
+        rates=np.array([float(s.rate) for s in paid], dtype=np.float64),
+        hours=np.array([s.interval_hours for s in paid], dtype=np.int64),
+        basis_ms=np.array([bar.at_ms for bar in bars], dtype=np.int64),
+        basis=basis_rates([float(b.perp) for b in bars], [float(b.spot) for b in bars]),
+    )
