@@ -11,28 +11,23 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.backtest.statistics import funding_history
+from services.backtest.statistics import funding_history, recorded
 from shared.analytics.bootstrap import Interval
 from shared.analytics.calibration import FIFTH, Calibration, calibration, reliability, trials
-from shared.domain.errors import Malformed, Misconfigured
-from shared.history.files import read_history
+from shared.domain.errors import Misconfigured
 from shared.history.records import History
 
-SYMBOLS: Final = ("BNBUSDT", "BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
 YEAR_MS: Final = 365 * 86_400_000
 
 
 def calibrate(
     folder: Annotated[Path | None, typer.Option("--data", help="Other history.")] = None,
+    symbols: Annotated[str | None, typer.Option(help="Comma-separated; default all.")] = None,
     every: Annotated[int, typer.Option(min=1, help="Settlements between decisions.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say how often holds lost in the last 12 months of the history, against what was stated."""
-    try:
-        history = read_history(folder, SYMBOLS)
-    except (Malformed, OSError) as error:
-        raise Misconfigured(f"The history cannot be read: {error}") from error
-    held = held_out(history, every)
+    held = held_out(recorded(folder, symbols), every)
     if held.empty:
         raise Misconfigured("The history is too short to state a probability: give 18 months.")
     whole = calibration(held)

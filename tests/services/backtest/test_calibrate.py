@@ -11,16 +11,16 @@ import pytest
 from typer.testing import CliRunner
 
 from services.backtest.cli import backtest
-from services.backtest.commands_calibrate import SYMBOLS, held_out
+from services.backtest.commands_calibrate import held_out
+from services.backtest.statistics import recorded
 from shared.analytics.calibration import calibration
 from shared.domain.errors import Misconfigured
-from shared.history.files import read_history
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 
 
 def test_a_stated_fifth_of_holds_loses_in_the_samples_last_twelve_months() -> None:
-    held = held_out(read_history(None, SYMBOLS), every=3)
+    held = held_out(recorded(None), every=3)
     whole = calibration(held)
     assert held["symbol"].nunique() == 5
     assert 0.15 <= whole.fifth.estimate <= 0.25
@@ -37,16 +37,18 @@ def test_a_stated_fifth_of_holds_loses_in_the_samples_last_twelve_months() -> No
 @pytest.mark.nightly
 @pytest.mark.skipif(not SHARED.exists(), reason="the longer recorded history is not here")
 def test_a_stated_fifth_of_holds_loses_in_the_last_twelve_months_of_a_longer_history() -> None:
-    whole = calibration(held_out(read_history(SHARED, SYMBOLS)))
+    whole = calibration(held_out(recorded(SHARED)))
     assert 0.15 <= whole.fifth.estimate <= 0.25
     assert 0.15 <= whole.below_fifth.estimate <= 0.25
 
 
 def test_the_command_says_the_same_as_one_json_object() -> None:
-    got = CliRunner().invoke(backtest, ["calibrate", "--every", "15", "--json"])
+    got = CliRunner().invoke(
+        backtest, ["calibrate", "--every", "9", "--symbols", "XRPUSDT", "--json"]
+    )
     assert got.exit_code == 0, got.output
     said = json.loads(got.stdout)
-    whole = calibration(held_out(read_history(None, SYMBOLS), every=15))
+    whole = calibration(held_out(recorded(None, "XRPUSDT"), every=9))
     assert said["decided"][0] == "2022-12-18"
     assert said["all"]["fifth"]["estimate"] == pytest.approx(whole.fifth.estimate)
     assert set(said["by_hold"]) == {"3", "9", "21", "63"}
@@ -54,7 +56,7 @@ def test_the_command_says_the_same_as_one_json_object() -> None:
 
 
 def test_the_table_says_whether_it_is_as_stated() -> None:
-    got = CliRunner().invoke(backtest, ["calibrate", "--every", "15"])
+    got = CliRunner().invoke(backtest, ["calibrate", "--every", "9", "--symbols", "BTCUSDT"])
     assert got.exit_code == 0, got.output
     assert "as stated" in got.stdout
 
