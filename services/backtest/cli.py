@@ -13,8 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from services.backtest.commands_calibrate import calibrate
-from services.backtest.commands_forecasts import forecasts_command
+from services.backtest import commands_analytics
 from services.backtest.engine import RunResult, coverage, run_carry
 from services.backtest.worker import KIND
 from shared.config.policy import PolicySet, load_policy
@@ -32,8 +31,7 @@ data = typer.Typer(no_args_is_help=True, help="Recorded history: look at it, che
 
 WARM_UP = timedelta(days=9)
 
-backtest.command()(calibrate)
-backtest.command("forecasts")(forecasts_command)
+commands_analytics.register(backtest)
 
 screen = Console(stderr=True, highlight=False)
 

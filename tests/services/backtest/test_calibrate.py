@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from services.backtest.calibrated import held_out
 from services.backtest.cli import backtest
-from services.backtest.commands_calibrate import held_out
 from services.backtest.statistics import recorded
 from shared.analytics.calibration import calibration
 from shared.domain.errors import Misconfigured

@@ -1,60 +1,45 @@
-"""``carry backtest calibrate``: do stated loss probabilities come true? (F:R14)"""
+"""Whether the loss probabilities of the last 12 months of a history came true (F:R14)."""
 
-import json
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Final
+from typing import Any, Final
 
 import pandas as pd
-import typer
-from rich.console import Console
+from rich.console import RenderableType
 from rich.table import Table
 
-from services.backtest.statistics import funding_history, recorded
+from services.backtest.statistics import funding_history
 from shared.analytics.bootstrap import Interval
 from shared.analytics.calibration import FIFTH, Calibration, calibration, reliability, trials
-from shared.domain.errors import Misconfigured
 from shared.history.records import History
 
 YEAR_MS: Final = 365 * 86_400_000
 
 
-def calibrate(
-    folder: Annotated[Path | None, typer.Option("--data", help="Other history.")] = None,
-    symbols: Annotated[str | None, typer.Option(help="Comma-separated; default all.")] = None,
-    every: Annotated[int, typer.Option(min=1, help="Settlements between decisions.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Say how often holds lost in the last 12 months of the history, against what was stated."""
-    held = held_out(recorded(folder, symbols), every)
-    if held.empty:
-        raise Misconfigured("The history is too short to state a probability: give 18 months.")
-    whole = calibration(held)
-    by_hold = {str(hold): calibration(part) for hold, part in held.groupby("hold")}
-    bins = reliability(held)
-    span = [_day(int(held["at_ms"].min())), _day(int(held["at_ms"].max()))]
-    if as_json:
-        table = bins.rename_axis("bin").reset_index()
-        typer.echo(
-            json.dumps(
-                {
-                    "decided": span,
-                    "all": asdict(whole),
-                    "by_hold": {hold: asdict(part) for hold, part in by_hold.items()},
-                    "bins": table.astype({"bin": str}).to_dict("records"),
-                }
-            )
-        )
-        return
-    output = Console(highlight=False)
-    output.print(f"Loss probability, holds decided {span[0]} to {span[1]}", style="bold")
-    output.print(_bins(bins))
-    output.print(_holds({"all": whole, **by_hold}))
-    output.print(
+def as_json(held: pd.DataFrame) -> dict[str, Any]:
+    """Return how ``held`` came true: in all, by hold, and by bin of what was stated."""
+    bins = reliability(held).rename_axis("bin").reset_index().astype({"bin": str})
+    return {
+        "decided": _span(held),
+        "all": asdict(calibration(held)),
+        "by_hold": {hold: asdict(part) for hold, part in _by_hold(held).items()},
+        "bins": bins.to_dict("records"),
+    }
+
+
+def as_text(held: pd.DataFrame) -> list[RenderableType]:
+    """Return the same as tables and a verdict."""
+    whole, span = calibration(held), _span(held)
+    said = (
         f"Where about 20 % were stated {_share(whole.fifth)} were lost: {_verdict(whole)}. "
-        "Bounds are 95 %, from blocks of three weeks of the calendar.",
+        "Bounds are 95 %, from blocks of three weeks of the calendar."
     )
+    return [
+        f"Loss probability, holds decided {span[0]} to {span[1]}",
+        _bins(reliability(held)),
+        _holds({"all": whole, **_by_hold(held)}),
+        said,
+    ]
 
 
 def held_out(history: History, every: int = 1) -> pd.DataFrame:
@@ -65,6 +50,14 @@ def held_out(history: History, every: int = 1) -> pd.DataFrame:
         for name, part in history.symbols.items()
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+def _by_hold(held: pd.DataFrame) -> dict[str, Calibration]:
+    return {str(hold): calibration(part) for hold, part in held.groupby("hold")}
+
+
+def _span(held: pd.DataFrame) -> list[str]:
+    return [_day(int(held["at_ms"].min())), _day(int(held["at_ms"].max()))]
 
 
 def _bins(bins: pd.DataFrame) -> Table:

@@ -1,45 +1,31 @@
-"""``carry backtest forecasts``: what the forecasts are worth, on record (F:A6)."""
+"""What the forecasts of the last 12 months of a history were worth, on record (F:A6)."""
 
-import json
-from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
-import typer
-from rich.console import Console
 from rich.table import Table
 
-from services.backtest.statistics import funding_history, recorded
+from services.backtest.statistics import funding_history
 from shared.analytics.forecast import HORIZONS, forecasts, mean_of_next
 from shared.analytics.forecast_score import score
 from shared.analytics.grid import on_grid
 from shared.analytics.series import Floats
-from shared.domain.errors import Misconfigured
 from shared.history.records import History
 
 INTERVAL_HOURS: Final = 8
 YEAR_MS: Final = 365 * 86_400_000
+NOTE: Final = (
+    "Errors are root mean squares in bps per 8 h, naive those of 'the next equals the last'; "
+    "skill is 1 less the quotient of their squares, p the chance of it without any. A range is "
+    "stated to hold 80 %. Used is the share of settlements at which the forecast had proven skill "
+    "by then: elsewhere it is shown, and sizes nothing."
+)
 Row = dict[str, str | int | float | bool | None]
 
 
-def forecasts_command(
-    folder: Annotated[Path | None, typer.Option("--data", help="Other history.")] = None,
-    symbols: Annotated[str | None, typer.Option(help="Comma-separated; default all.")] = None,
-    store: Annotated[Path | None, typer.Option(help="CSV file for every forecast.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Score the forecasts of the history's last 12 months against "the next equals the last"."""
-    made = made_in_last_year(recorded(folder, symbols))
-    scores = scored(made)
-    if not scores:
-        raise Misconfigured("The history is too short to forecast: give 15 months.")
-    if store is not None:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        made.to_csv(store, index=False)
-    if as_json:
-        typer.echo(json.dumps({"scores": scores}))
-        return
+def as_table(scores: list[Row]) -> Table:
+    """Return the scores for the terminal; errors in bps per eight hours."""
     names = ("symbol", "next", "made", "error", "naive", "skill", "p", "range", "used")
     table = Table(*names)
     for row in scores:
@@ -49,14 +35,7 @@ def forecasts_command(
             f"{row['skill']:+.3f}", f"{row['p_value']:.3f}",
             f"{row['in_range']:.0%}", f"{row['used']:.0%}",
         )  # fmt: skip
-    output = Console(highlight=False)
-    output.print(table)
-    output.print(
-        "Errors are root mean squares in bps per 8 h, naive those of 'the next equals the last'; "
-        "skill is 1 less the quotient of their squares, p the chance of it without any. A range is "
-        "stated to hold 80 %. Used is the share of settlements at which the forecast had proven "
-        "skill by then: elsewhere it is shown, and sizes nothing."
-    )
+    return table
 
 
 def made_in_last_year(history: History) -> pd.DataFrame:
