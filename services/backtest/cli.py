@@ -20,6 +20,7 @@ from services.backtest.commands_audit import audit_command
 from services.backtest.commands_data import backfill, import_history, read_store, store_run, verify
 from services.backtest.commands_judge import compare, report, walk_forward
 from services.backtest.commands_sweep import add_sweep
+from services.backtest import commands_analytics
 from services.backtest.engine import RunResult, coverage, run_carry
 from services.backtest.options import amount_option, hour_option
 from services.backtest.progress import progress_bar
@@ -38,6 +39,8 @@ backtest = typer.Typer(no_args_is_help=True, help="Replay history through the sa
 data = typer.Typer(no_args_is_help=True, help="Recorded history: look at it, check it.")
 
 WARM_UP = timedelta(days=9)
+
+commands_analytics.register(backtest)
 
 screen = Console(stderr=True, highlight=False)
 
