@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from services.backtest import commands_analytics
 from services.backtest.assumptions import Assumptions, read_tiers
 from services.backtest.bands import bands
 from services.backtest.book.command import book
@@ -20,7 +21,6 @@ from services.backtest.commands_audit import audit_command
 from services.backtest.commands_data import backfill, import_history, read_store, store_run, verify
 from services.backtest.commands_judge import compare, report, walk_forward
 from services.backtest.commands_sweep import add_sweep
-from services.backtest import commands_analytics
 from services.backtest.engine import RunResult, coverage, run_carry
 from services.backtest.options import amount_option, hour_option
 from services.backtest.progress import progress_bar
