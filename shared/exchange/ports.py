@@ -181,6 +181,9 @@ class MarketFeed(Protocol):
     ) -> list[Bar]:
         """Return closed hourly bars (open time, open, high, low, close, volume), oldest first."""
 
+    async def fetch_mark_ohlcv(self, symbol: str, start: datetime, end: datetime) -> list[Bar]:
+        """Return closed hourly bars of a perpetual's mark price; their volume is zero."""
+
     async def venue_time(self) -> datetime | None:
         """Return the newest stamp of the public feed; None before the first."""
 

@@ -1,0 +1,95 @@
+"""Settlements brought to one interval, so that a number of them is a span of time."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.analytics.series import Floats, Hours, series
+from shared.domain.errors import Malformed
+
+HOUR_MS = 3_600_000
+
+Instants = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Rates per ``interval_hours`` at ``at_ms`` (UTC ms, its ends), and the basis then, all (n,).
+
+    ``basis`` is NaN before the first level is known.
+    """
+
+    interval_hours: int
+    at_ms: Instants
+    rates: Floats
+    basis: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class FundingHistory:
+    """What settled of one perpetual, (n,), and its basis over time, (m,); both oldest first.
+
+    ``rates`` are fractions of notional for the ``hours`` before ``at_ms`` (UTC ms); ``basis`` is
+    (perp - spot) / spot, known from ``basis_ms`` on. Levels after the newest settlement are not
+    looked at.
+    """
+
+    at_ms: Instants
+    rates: Floats
+    hours: Hours
+    basis_ms: Instants
+    basis: Floats
+
+    def __post_init__(self) -> None:
+        """Raise Malformed where lengths differ, times do not rise or a value is not finite."""
+        series(self.rates, "rates")
+        series(self.basis, "basis")
+        if not len(self.at_ms) == len(self.rates) == len(self.hours):
+            raise Malformed("rates, times and intervals differ in length: pass one of each.")
+        if len(self.basis_ms) != len(self.basis):
+            raise Malformed("basis and its times differ in length: pass one of each.")
+        for name, at in (("at_ms", self.at_ms), ("basis_ms", self.basis_ms)):
+            bad = np.flatnonzero(np.diff(at) <= 0)
+            if len(bad):
+                raise Malformed(f"{name}[{bad[0] + 1}] is not later than the one before: sort it.")
+        if len(self.hours) and np.min(self.hours) <= 0:
+            raise Malformed("an interval is not positive: an interval is longer than zero.")
+
+    def until(self, at_ms: int) -> "FundingHistory":
+        """Return what was known at ``at_ms``, that instant included."""
+        paid = int(np.searchsorted(self.at_ms, at_ms, "right"))
+        seen = int(np.searchsorted(self.basis_ms, at_ms, "right"))
+        return FundingHistory(
+            self.at_ms[:paid], self.rates[:paid], self.hours[:paid],
+            self.basis_ms[:seen], self.basis[:seen],
+        )  # fmt: skip
+
+
+def on_grid(history: FundingHistory, interval_hours: int) -> Grid:
+    """Return ``history`` as if it had always settled every ``interval_hours``.
+
+    Shorter intervals are added up to the end they fall into; a longer one is spread evenly over its
+    hours, as the venue's formula pays hour for hour. A first end that is only partly known, and a
+    last one that is not over, are left out.
+    """
+    step = interval_hours * HOUR_MS
+    parts = np.maximum(history.hours // interval_hours, 1)
+    row = np.repeat(np.arange(len(parts)), parts)
+    back = np.concatenate([np.arange(p - 1, -1, -1) for p in parts]) if len(parts) else row
+    ends = -(-(history.at_ms[row] - back * step) // step) * step
+    at_ms, place = np.unique(ends, return_inverse=True)
+    rates = np.bincount(place, history.rates[row] / parts[row], len(at_ms))
+    covered = np.bincount(place, np.minimum(history.hours[row], interval_hours), len(at_ms))
+    first = 1 if len(at_ms) and covered[0] < interval_hours else 0
+    last = int(np.searchsorted(at_ms, history.at_ms[-1], "right")) if len(at_ms) else 0
+    kept = slice(first, last)
+    amounts = np.asarray(rates[kept], dtype=np.float64)
+    return Grid(interval_hours, at_ms[kept], amounts, basis_at(history, at_ms[kept]))
+
+
+def basis_at(history: FundingHistory, at_ms: Instants) -> Floats:
+    """Return the newest basis known at each instant, (k,), NaN before the first."""
+    padded = np.append(np.nan, history.basis)
+    place = np.searchsorted(history.basis_ms, at_ms, "right")
+    return np.asarray(padded[place], dtype=np.float64)
