@@ -5,15 +5,25 @@ import json
 import secrets
 import time
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from services.backtest import commands_analytics
+from services.backtest.assumptions import Assumptions, read_tiers
+from services.backtest.bands import bands
+from services.backtest.book.command import book
+from services.backtest.books_check import books
+from services.backtest.commands_audit import audit_command
+from services.backtest.commands_data import backfill, import_history, read_store, store_run, verify
+from services.backtest.commands_judge import compare, report, walk_forward
+from services.backtest.commands_sweep import add_sweep
 from services.backtest.engine import RunResult, coverage, run_carry
+from services.backtest.options import amount_option, hour_option
+from services.backtest.progress import progress_bar
 from services.backtest.worker import KIND
 from shared.config.policy import PolicySet, load_policy
 from shared.config.settings import load_settings
@@ -30,12 +40,20 @@ data = typer.Typer(no_args_is_help=True, help="Recorded history: look at it, che
 
 WARM_UP = timedelta(days=9)
 
+commands_analytics.register(backtest)
+
 screen = Console(stderr=True, highlight=False)
 
-
-@data.callback()
-def _data() -> None:
-    """Keep ``show`` a command of its own."""
+backtest.command()(book)
+backtest.command()(bands)
+backtest.command("walk-forward")(walk_forward)
+backtest.command()(compare)
+backtest.command()(report)
+backtest.command("audit")(audit_command)
+data.command("import")(import_history)
+data.command()(backfill)
+data.command()(verify)
+data.command()(books)
 
 
 @backtest.command()
@@ -44,6 +62,10 @@ def run(
     end: Annotated[str | None, typer.Option("--to", help="Last instant, ISO, UTC.")] = None,
     folder: Annotated[Path | None, typer.Option("--data", help="Other history.")] = None,
     symbols: Annotated[str | None, typer.Option(help="Comma-separated; default all.")] = None,
+    store: Annotated[bool, typer.Option("--store", help="History from the database.")] = False,
+    allow_gaps: Annotated[bool, typer.Option(help="Trade over missing rows, counted.")] = False,
+    fees: Annotated[Path | None, typer.Option(help="Fee tiers by date, TOML.")] = None,
+    on_liquidation: Annotated[str, typer.Option(help="stop there, or continue.")] = "stop",
     deposit: Annotated[str, typer.Option(help="Starting capital in USDT.")] = "100000",
     policy: Annotated[Path | None, typer.Option(help="A policy file, TOML.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -52,32 +74,48 @@ def run(
 ) -> None:
     """Trade recorded history through the core and say what it came to."""
     from services.backtest import summary
-    from services.backtest.report import write_report
+    from services.backtest.record import run_record
+    from services.backtest.report import write_stored
 
-    history = _history(folder, symbols)
+    history = _history(folder, symbols, store=store, allow_gaps=allow_gaps)
     first, last = _span(history, start, end)
-    capital = _capital(deposit)
+    capital = amount_option("--deposit", deposit)
     rules = load_policy(policy)
-    began = time.monotonic()
+    if on_liquidation not in ("stop", "continue"):
+        raise Misconfigured(f"--on-liquidation {on_liquidation} is unknown: stop or continue.")
+    assumed = Assumptions(
+        read_tiers(fees) if fees else (), allow_gaps, goes_on=on_liquidation == "continue"
+    )
+    began, started_at = time.monotonic(), datetime.now(UTC)
     try:
-        result = _with_progress(history, rules, capital, first, last)
+        result = _with_progress(history, rules, capital, first, last, assumed)
     except Malformed as error:
         raise Misconfigured(f"The history cannot be used: {error}") from error
     if not result.curve:
         raise Misconfigured(f"No hour of the history lies in {first} to {last}: widen the span.")
     figures = summary.summarize(result, time.monotonic() - began)
+    given = {
+        "symbols": ", ".join(history.symbols),
+        "deposit": deposit,
+        "fees": str(fees or "the products' own"),
+        "on_liquidation": on_liquidation,
+        "gaps": "allowed" if allow_gaps else "refused",
+    }
+    record = run_record(figures, history, sample_rules(), rules, given)
+    parameters = {"from": first.isoformat(), "to": last.isoformat(), "deposit": deposit}
+    store_run(parameters, record, started_at)
     path = report or Path("reports") / f"backtest-{first:%Y%m%d}-{last:%Y%m%d}.html"
     if not no_report:
-        write_report(figures, path)
+        write_stored(path, record)
     if as_json:
-        typer.echo(json.dumps(summary.as_json(figures)))
+        typer.echo(json.dumps(record))
         return
     output = Console(highlight=False)
     output.print(f"Carry, {first:%d %b %Y} to {last:%d %b %Y}, USDT", style="bold")
     output.print(summary.as_table(figures))
     output.print(f"{len(result.curve)} instants in {figures.seconds:.1f} s", style="dim")
     if not no_report:
-        output.print(f"Report: {path}", markup=False)
+        output.print(f"Report: {path}, stored run: {path.with_suffix('.json')}", markup=False)
 
 
 @backtest.command()
@@ -90,7 +128,7 @@ def queue(
     """Leave a run in the database for ``carry backtest serve``; prints its id."""
     settings = load_settings("backtest")
     _span(_history(None, symbols), start, end)
-    _capital(deposit)
+    amount_option("--deposit", deposit)
     given = {"from": start, "to": end, "symbols": symbols, "deposit": deposit}
     wanted = {name: value for name, value in given.items() if value is not None}
     run_id = secrets.token_hex(8)
@@ -130,13 +168,23 @@ def show(
         )
 
 
+def record_run(kind: str, parameters: dict[str, Any], result: dict[str, Any]) -> str | None:
+    """Keep a run that is done in ``research.run``; return its id, None without a database."""
+    return store_run(parameters, result, datetime.now(UTC), kind)
+
+
+add_sweep(backtest, record_run)
+
+
 def _with_progress(
-    history: History, policy: PolicySet, capital: Decimal, first: datetime, last: datetime
+    history: History,
+    policy: PolicySet,
+    capital: Decimal,
+    first: datetime,
+    last: datetime,
+    assumptions: Assumptions,
 ) -> RunResult:
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=screen, transient=True) as bar:
+    with progress_bar(screen) as bar:
         task = bar.add_task("hours", total=None)
         return run_carry(
             history,
@@ -148,17 +196,22 @@ def _with_progress(
             start=first,
             end=last,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
+            assumptions=assumptions,
         )
 
 
-def _history(folder: Path | None, symbols: str | None) -> History:
+def _history(
+    folder: Path | None, symbols: str | None, *, store: bool = False, allow_gaps: bool = False
+) -> History:
     known = sorted({p.symbol for p in sample_rules()})
     wanted = known if symbols is None else [s.strip().upper() for s in symbols.split(",")]
     for symbol in wanted:
         if symbol not in known:
             raise Misconfigured(f"--symbols {symbol} has no rules: choose from {', '.join(known)}.")
+    if store:
+        return read_store(wanted if symbols else None)
     try:
-        return read_history(folder, wanted)
+        return read_history(folder, wanted, allow_gaps=allow_gaps)
     except (Malformed, OSError) as error:
         raise Misconfigured(f"The history cannot be read: {error}") from error
 
@@ -167,10 +220,10 @@ def _span(history: History, start: str | None, end: str | None) -> tuple[datetim
     covered = coverage(history)
     if not covered:
         raise Misconfigured("The history holds no bar: name another folder with --data.")
-    first = max(span[0] for span in covered.values())
-    last = min(span[1] for span in covered.values()) + timedelta(hours=1)
-    begin = first + WARM_UP if start is None else _instant("--from", start)
-    finish = last if end is None else _instant("--to", end)
+    first = min(span[0] for span in covered.values())
+    last = max(span[1] for span in covered.values()) + timedelta(hours=1)
+    begin = first + WARM_UP if start is None else hour_option("--from", start)
+    finish = last if end is None else hour_option("--to", end)
     if begin >= finish:
         raise Misconfigured(f"--from {begin.isoformat()} is not before --to {finish.isoformat()}.")
     if begin < first or finish > last:
@@ -178,24 +231,3 @@ def _span(history: History, start: str | None, end: str | None) -> tuple[datetim
             f"The history covers {first.isoformat()} to {last.isoformat()}: stay inside it."
         )
     return begin, finish
-
-
-def _instant(option: str, text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise Misconfigured(f"{option} {text} is no instant: write 2023-11-11T00:00.") from error
-    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    if at.minute or at.second or at.microsecond:
-        raise Misconfigured(f"{option} {text} is not on a full hour.")
-    return at
-
-
-def _capital(text: str) -> Decimal:
-    try:
-        capital = Decimal(text)
-    except InvalidOperation as error:
-        raise Misconfigured(f"--deposit {text} is no amount: write 100000.") from error
-    if not (capital.is_finite() and capital > 0):
-        raise Misconfigured(f"--deposit {text} is not above zero.")
-    return capital

@@ -5,89 +5,48 @@ ends there. At T + 60 s books and marks move to that hour's closes, and the core
 meet the book at once. A rate or a price is seen at its instant, never before.
 """
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
 from typing import Final
 
+from services.backtest.assumptions import Assumptions
+from services.backtest.holdings import STABLE, Holdings
 from services.backtest.products import pairs
+from services.backtest.result import BookedFill as BookedFill
+from services.backtest.result import EquityPoint as EquityPoint
+from services.backtest.result import Liquidation, Membership
+from services.backtest.result import RunResult as RunResult
+from services.backtest.timeline import QUOTES_AFTER as QUOTES_AFTER
+from services.backtest.timeline import Timeline, instant_of, ms_of, settlement_of
+from services.backtest.timeline import coverage as coverage
 from shared.analytics.deciding import Statistician
-from shared.domain.errors import InvariantViolation, Misconfigured
+from shared.domain.errors import InvariantViolation
 from shared.domain.events import PairSettled, TargetSet
 from shared.domain.execution import Finish, Outcome, PlanProgress, Send, advance, first_leg
-from shared.domain.funding import FundingSettlement
 from shared.domain.instrument import Category
 from shared.domain.intents import HoldPair
 from shared.domain.market import MarketSnapshot, Quote
-from shared.domain.money import ONE, ZERO
-from shared.domain.order import Fill, Leg, Side
+from shared.domain.money import ONE, ZERO, floor_to
 from shared.domain.policy import CarryPolicy, ExecutionPolicy
 from shared.domain.portfolio import Portfolio, apply
-from shared.domain.position import PairPosition, after_fill
+from shared.domain.position import PairPosition
 from shared.domain.risk import RiskLimits, Stake, adds_risk, admit, review
 from shared.domain.strategy import Verdict, decide
 from shared.domain.view import MarketView, PerpPrices
-from shared.history.records import HOUR_MS, Bar, History, MalformedHistory, Settlement
+from shared.history.records import Bar, History
 from shared.history.rules import ProductRules, venue_rule
 from shared.venue.books import book_around
-from shared.venue.enforcement import settled_equity
+from shared.venue.enforcement import deliver, enforce_margin, settled_equity
 from shared.venue.exchange import Exchange
 from shared.venue.records import OrderRequest
 from shared.venue.rules import Refused as VenueRefused
 
-QUOTES_AFTER: Final = timedelta(seconds=60)
 HOUR: Final = timedelta(hours=1)
-STABLE: Final = "USDT"
 STEPS_MAX: Final = 20
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class BookedFill:
-    """One fill with the pair and the decision it came of."""
-
-    pair: str
-    decided_at: datetime
-    fill: Fill
-
-
-@dataclass(frozen=True, slots=True)
-class EquityPoint:
-    """The account at one instant, USDT: worth, and what made it since the start; fees are paid."""
-
-    at: datetime
-    equity: Decimal
-    funding: Decimal
-    fees: Decimal
-    basis: Decimal
-
-
-@dataclass
-class RunResult:
-    """What a run said and did. ``targets`` are (pair, base quantity, venue instant)."""
-
-    start: datetime
-    end: datetime
-    deposit: Decimal
-    targets: list[tuple[str, Decimal, datetime]] = field(default_factory=list)
-    fills: list[BookedFill] = field(default_factory=list)
-    curve: list[EquityPoint] = field(default_factory=list)
-    passed_over: dict[str, int] = field(default_factory=dict)
-    refused: dict[str, int] = field(default_factory=dict)
-    funding_by_pair: dict[str, Decimal] = field(default_factory=dict)
-    settlements: int = 0
-    opened: int = 0
-    closed: int = 0
-    held_at_end: dict[str, Decimal] = field(default_factory=dict)
-
-    @property
-    def net(self) -> Decimal:
-        """Equity at the end minus the deposit, with open pairs marked, USDT."""
-        return self.curve[-1].equity - self.deposit if self.curve else ZERO
 
 
 def run_carry(
@@ -101,17 +60,21 @@ def run_carry(
     start: datetime,
     end: datetime,
     progress: Progress | None = None,
+    assumptions: Assumptions | None = None,
 ) -> RunResult:
     """Return what the carry policy would have done with ``deposit`` USDT in [start, end).
 
     Raises: InvariantViolation when the parts of the profit do not add up to the last digit;
-        MalformedHistory when a pair lacks an hour inside the run; Misconfigured when the venue
-        would liquidate the account.
+        MalformedHistory when a pair lacks an hour or a settlement inside the run, unless gaps are
+        allowed.
     """
-    run = _Run(history, tuple(products), policy, limits, execution, deposit, start, end)
+    given = assumptions or Assumptions()
+    run = _Run(history, tuple(products), policy, limits, execution, deposit, start, end, given)
     hours = run.hours()
     for count, at_ms in enumerate(hours):
         run.hour(at_ms)
+        if run.is_over:
+            break
         if progress is not None and count % 100 == 0:
             progress(count, len(hours))
     return run.finish()
@@ -128,18 +91,15 @@ class _Run:
         deposit: Decimal,
         start: datetime,
         end: datetime,
+        assumptions: Assumptions,
     ) -> None:
-        self._history = history
+        self._assumptions = assumptions
+        self._tiers = list(assumptions.tiers)
         self._policy, self._limits, self._execution = policy, limits, execution
-        self._start_ms, self._end_ms = _ms(start), _ms(end)
+        self._start_ms = ms_of(start)
         self._pairs = {p.name: p for p in pairs(products, history.symbols)}
         self._products = {(p.category, p.symbol): p for p in products}
-        self._bars = {
-            name: {bar.at_ms: bar for bar in history.symbols[name].bars} for name in self._pairs
-        }
-        self._stamps = {
-            name: [s.at_ms for s in history.symbols[name].settlements] for name in self._pairs
-        }
+        self._timeline = Timeline(history, self._pairs, self._start_ms, ms_of(end))
         rules = [venue_rule(p) for p in products if p.symbol in self._pairs]
         self._venue = Exchange(rules, {STABLE: deposit}, self._start_ms)
         self._view = MarketView(
@@ -147,51 +107,108 @@ class _Run:
         )
         self._statistician = Statistician(self._view, policy)
         self._portfolio = Portfolio()
-        self._positions = {name: PairPosition() for name in self._pairs}
-        self._seen_fills = 0
-        self._funding, self._fees, self._base_fees = ZERO, ZERO, ZERO
-        self._result = RunResult(start, end, deposit)
+        self._held = Holdings(self._venue, self._pairs, deposit)
+        self._positions = self._held.positions
+        self._result = RunResult(start, end, deposit, fills=self._held.fills)
         self._know_the_past()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the account was liquidated and the run is to end there."""
+        return bool(self._result.liquidations) and not self._assumptions.goes_on
+
     def hours(self) -> list[int]:
-        """Return the full hours with a bar of every pair whose instant lies in the run."""
-        instants = set.intersection(*(set(bars) for bars in self._bars.values()))
-        after = int(QUOTES_AFTER.total_seconds()) * 1000
-        hours = sorted(t for t in instants if self._start_ms <= t and t + after < self._end_ms)
-        for known, following in pairwise(hours):
-            if following != known + HOUR_MS:
-                raise MalformedHistory(
-                    f"an hour is missing after {_instant(known).isoformat()}: a position held "
-                    "over it could not be paid; import it, or run up to it"
-                )
-        return hours
+        """Return the full hours of the run, having counted or refused what is missing of them."""
+        self._result.gaps = self._timeline.gaps(allowed=self._assumptions.allow_gaps)
+        return self._timeline.hours()
 
     def hour(self, at_ms: int) -> None:
         """Settle at the full hour, then move the market, decide and trade a minute later."""
         self._settle(at_ms)
-        instant = _instant(at_ms) + QUOTES_AFTER
-        self._venue.advance(_ms(instant))
-        for name in self._pairs:
-            self._quote(name, self._bars[name][at_ms], at_ms, instant)
-        self._require_margin(instant)
-        self._decide(instant)
+        instant = instant_of(at_ms) + QUOTES_AFTER
+        self._venue.advance(ms_of(instant))
+        self._charge(instant)
+        self._admit(at_ms, instant)
+        for name in self._timeline.quoted(at_ms):
+            self._quote(name, self._timeline.bars[name][at_ms], at_ms, instant)
+        self._enforce_margin(instant)
+        if not self.is_over:
+            self._decide(instant)
         self._mark(instant)
 
-    def _require_margin(self, instant: datetime) -> None:
-        """Raise Misconfigured when the venue would liquidate: the rest would be another run."""
+    def _charge(self, instant: datetime) -> None:
+        """Take over the fees of the tier that has begun."""
+        while self._tiers and self._tiers[0].since <= instant:
+            tier = self._tiers.pop(0)
+            for key, rule in self._venue.rules.items():
+                fees = tier.spot if key[0] == "spot" else tier.linear
+                changed = replace(rule, taker_fee=fees.taker, maker_fee=fees.maker)
+                self._venue.rules[key] = changed
+            self._policy = replace(
+                self._policy, spot_taker_fee=tier.spot.taker, perp_taker_fee=tier.linear.taker
+            )
+
+    def _admit(self, at_ms: int, instant: datetime) -> None:
+        """Let pairs join with their first bar and leave behind their last."""
+        listed = self._timeline.universe(at_ms)
+        if not self._result.universe or self._result.universe[-1].pairs != listed:
+            self._result.universe.append(Membership(instant, listed))
+        for name, position in self._positions.items():
+            if position != PairPosition() and self._timeline.has_ended(name, at_ms):
+                self._delist(name, instant)
+
+    def _delist(self, name: str, instant: datetime) -> None:
+        """Close what is left of a pair that is quoted no more: at the last mark, the last book."""
+        if self._positions[name].perp_quantity == ZERO == self._sellable(name):
+            return
+        deliver(self._venue, name)
+        self._held.book(instant)
+        self._sell(name, self._sellable(name), instant)
+        self._result.delisted.append((name, instant))
+        self._portfolio = apply(self._portfolio, PairSettled(name, ZERO, instant))
+
+    def _sellable(self, name: str) -> Decimal:
+        """Return how much of the coin that a pair owns can be sold, in whole steps."""
+        step = self._products["spot", name].step
+        return floor_to(max(ZERO, self._positions[name].spot_quantity), step)
+
+    def _sell(self, name: str, quantity: Decimal, instant: datetime) -> None:
+        """Sell spot at the book that stands; what it does not take, or is too little, is kept."""
+        if quantity > ZERO:
+            try:
+                self._venue.place(OrderRequest("spot", name, "Sell", "Market", quantity))
+            except VenueRefused as error:
+                self._count_refusal(error)
+            self._held.book(instant)
+
+    def _enforce_margin(self, instant: datetime) -> None:
+        """Let the venue liquidate when the account is due for it, and sell what stays unhedged."""
         venue = self._venue
         worth = sum((abs(p.size) * venue.marks[p.symbol] for p in venue.positions.values()), ZERO)
         # Reckoning the margin takes longer than the rest of an hour, and cash alone mostly does.
-        if worth and settled_equity(venue) < worth:
-            margin = venue.margin()
-            if margin.is_exhausted:
-                raise Misconfigured(
-                    f"the account is liquidated at {instant.isoformat()}: maintenance "
-                    f"{margin.maintenance:.2f} of a margin of {margin.balance:.2f} USDT; allow "
-                    "less [limits] gross_notional or give a greater --deposit"
-                )
+        if not worth or settled_equity(venue) >= worth:
+            return
+        before, booked = self._held.equity(self._view.markets), len(self._result.fills)
+        if not enforce_margin(venue):
+            return
+        self._held.book(instant)
+        for name, position in self._positions.items():
+            bare = floor_to(max(ZERO, position.net_delta), self._products["spot", name].step)
+            self._sell(name, min(bare, self._sellable(name)), instant)
+            held = abs(self._positions[name].perp_quantity)
+            if self._portfolio.quantity(name) != held:
+                self._portfolio = apply(self._portfolio, TargetSet(name, held, instant))
+                self._portfolio = apply(self._portfolio, PairSettled(name, held, instant))
+        after = self._held.equity(self._view.markets)
+        if after > before:
+            raise InvariantViolation(
+                f"a liquidation made {after - before} USDT at {instant.isoformat()}"
+            )
+        taken = tuple(self._result.fills[booked:])
+        self._result.liquidations.append(Liquidation(instant, taken, before, after))
 
     def finish(self) -> RunResult:
+        self._result.ended_by_liquidation = self.is_over
         self._result.held_at_end = {
             name: p.perp_quantity for name, p in self._positions.items() if p.perp_quantity
         }
@@ -199,34 +216,37 @@ class _Run:
 
     def _know_the_past(self) -> None:
         for name in self._pairs:
-            for settled in self._history.symbols[name].settlements:
-                if settled.at_ms <= self._start_ms:
-                    self._view.settled(_settlement(name, settled))
+            for settled in self._timeline.before(name):
+                self._view.settled(settlement_of(name, settled))
 
     def _settle(self, at_ms: int) -> None:
         if at_ms == self._start_ms:
             return
         self._venue.advance(at_ms)
         for name in self._pairs:
-            place = bisect_right(self._stamps[name], at_ms) - 1
-            if place < 0 or self._stamps[name][place] != at_ms:
+            settled = self._timeline.settlement(name, at_ms)
+            if settled is None:
                 continue
-            settled = self._history.symbols[name].settlements[place]
-            bar = self._bars[name][at_ms]
-            self._venue.set_mark(name, bar.mark, bar.spot)
-            paid = self._venue.settle(name, settled.rate)
-            self._seen_fills = len(self._venue.executions)
-            self._view.settled(_settlement(name, settled))
-            if paid is not None:
-                received = paid.fee.copy_negate()
-                self._funding += received
-                self._result.settlements += 1
-                by_pair = self._result.funding_by_pair
-                by_pair[name] = by_pair.get(name, ZERO) + received
+            bar = self._timeline.bars[name].get(at_ms)
+            if bar is not None:
+                self._venue.set_mark(name, bar.mark, bar.spot)
+                self._pay(name, settled.rate)
+            elif self._positions[name].perp_quantity:
+                self._result.unpaid += 1
+            self._view.settled(settlement_of(name, settled))
+
+    def _pay(self, name: str, rate: Decimal) -> None:
+        received = self._held.pay(name, rate)
+        if received is not None:
+            self._result.settlements += 1
+            by_pair = self._result.funding_by_pair
+            by_pair[name] = by_pair.get(name, ZERO) + received
 
     def _quote(self, name: str, bar: Bar, at_ms: int, instant: datetime) -> None:
         self._venue.set_mark(name, bar.mark, bar.spot)
-        prices = PerpPrices(bar.mark, bar.spot, None, *self._next_funding(name, at_ms), instant)
+        prices = PerpPrices(
+            bar.mark, bar.spot, None, *self._timeline.next_funding(name, at_ms), instant
+        )
         for category, close in ((Category.SPOT, bar.spot), (Category.LINEAR, bar.perp)):
             product = self._products[category.value, name]
             bids, asks = book_around(
@@ -238,26 +258,11 @@ class _Run:
                 category, name, quote, prices if category is Category.LINEAR else None
             )
 
-    def _next_funding(self, name: str, at_ms: int) -> tuple[datetime | None, timedelta | None]:
-        """Return when the venue says it settles next, and the interval that ends then.
-
-        The schedule is public, the rate is not.
-        """
-        stamps = self._stamps[name]
-        place = bisect_right(stamps, at_ms)
-        if not stamps:
-            return None, None
-        settled = self._history.symbols[name].settlements[min(place, len(stamps) - 1)]
-        hours = timedelta(hours=settled.interval_hours)
-        if place < len(stamps):
-            return _instant(stamps[place]), hours
-        interval = settled.interval_hours * HOUR_MS
-        passed = (at_ms - settled.at_ms) // interval
-        return _instant(settled.at_ms + (passed + 1) * interval), hours
-
     def _decide(self, instant: datetime) -> None:
         self._statistician.tell_all()
-        market = self._view.snapshot(instant)
+        known = self._view.snapshot(instant)
+        listed = self._result.universe[-1].pairs
+        market = replace(known, pairs={name: known.pairs[name] for name in listed})
         decision = decide(self._portfolio, market, self._policy)
         for appraisal in decision.appraisals:
             if appraisal.verdict is Verdict.PASSED_OVER:
@@ -292,7 +297,7 @@ class _Run:
         assert mark is not None
         gross = (intent.quantity - held) * mark
         for other, position in self._positions.items():
-            gross += abs(position.perp_quantity) * (market.pairs[other].mark_price or ZERO)
+            gross += abs(position.perp_quantity) * self._venue.marks.get(other, ZERO)
         return Stake(
             pair_notional=intent.quantity * mark,
             gross_notional=gross,
@@ -311,7 +316,7 @@ class _Run:
         """Return how many orders the venue took after ``at``; here the venue's time is ours."""
         count = 0
         for order in reversed(self._venue.orders):
-            if order.created_ms <= _ms(at):
+            if order.created_ms <= ms_of(at):
                 break
             count += 1
         return count
@@ -321,7 +326,7 @@ class _Run:
     ) -> None:
         name = intent.pair
         of = market.pairs[name]
-        fee = self._products["spot", name].taker_fee
+        fee = self._venue.rules["spot", name].taker_fee
         position = self._positions[name]
         plan = PlanProgress(
             intent.quantity,
@@ -364,70 +369,12 @@ class _Run:
                 )
             )
         except VenueRefused as error:
-            key = f"venue {error.code}"
-            self._result.refused[key] = self._result.refused.get(key, 0) + 1
-        self._book_fills(name, send.leg, instant)
+            self._count_refusal(error)
+        self._held.book(instant)
 
-    def _book_fills(self, name: str, leg: Leg, instant: datetime) -> None:
-        base = self._pairs[name].base
-        for done in self._venue.executions[self._seen_fills :]:
-            fill = Fill(
-                leg.category,
-                done.exec_id,
-                done.symbol,
-                Side(done.side),
-                done.qty,
-                done.price,
-                done.fee,
-                done.fee_currency,
-                _instant(done.time_ms),
-            )
-            self._positions[name] = after_fill(self._positions[name], fill, base)
-            paid_in_base = fill.fee_currency == base
-            self._fees += fill.fee * fill.price if paid_in_base else fill.fee
-            self._base_fees += fill.fee * fill.price if paid_in_base else ZERO
-            self._result.fills.append(BookedFill(name, instant, fill))
-        self._seen_fills = len(self._venue.executions)
+    def _count_refusal(self, error: VenueRefused) -> None:
+        key = f"venue {error.code}"
+        self._result.refused[key] = self._result.refused.get(key, 0) + 1
 
     def _mark(self, instant: datetime) -> None:
-        """Measure the worth from the venue's books and its parts from ours: they must agree."""
-        prices = {STABLE: Decimal(1)}
-        basis = self._base_fees
-        for name, pair in self._pairs.items():
-            market = self._view.markets[name]
-            assert market.spot is not None
-            assert market.mark_price is not None
-            prices[pair.base] = market.spot.mid_price
-            position = self._positions[name]
-            basis += position.spot_value + position.spot_quantity * market.spot.mid_price
-            basis += position.perp_value + position.perp_quantity * market.mark_price
-        equity = self._venue.equity(prices)
-        net = equity - self._result.deposit
-        if net != self._funding - self._fees + basis:
-            raise InvariantViolation(
-                f"{instant.isoformat()}: the profit is {net}, its parts sum to "
-                f"{self._funding - self._fees + basis}"
-            )
-        self._result.curve.append(EquityPoint(instant, equity, self._funding, self._fees, basis))
-
-
-def coverage(history: History) -> Mapping[str, tuple[datetime, datetime]]:
-    """Return the first and the last bar's close of each symbol."""
-    return {
-        name: (_instant(part.bars[0].at_ms), _instant(part.bars[-1].at_ms))
-        for name, part in history.symbols.items()
-        if part.bars
-    }
-
-
-def _settlement(name: str, settled: Settlement) -> FundingSettlement:
-    interval = timedelta(hours=settled.interval_hours)
-    return FundingSettlement(name, settled.rate, _instant(settled.at_ms), interval)
-
-
-def _instant(at_ms: int) -> datetime:
-    return datetime.fromtimestamp(at_ms // 1000, UTC)
-
-
-def _ms(at: datetime) -> int:
-    return int(at.timestamp()) * 1000
+        self._result.curve.append(self._held.point(instant, self._view.markets))

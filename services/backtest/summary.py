@@ -9,8 +9,9 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from services.backtest.engine import RunResult
+from services.backtest.text import percent, usdt
 from shared.analytics.returns import Returns, returns_of
-from shared.domain.money import ZERO, plain
+from shared.domain.money import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,19 @@ def as_json(summary: Summary) -> dict[str, Any]:
         "fills": len(result.fills),
         "passed_over": result.passed_over,
         "refused": result.refused,
+        "gaps": result.gaps,
+        "unpaid": result.unpaid,
+        "delisted": {name: at.isoformat() for name, at in result.delisted},
+        "liquidations": [
+            {
+                "at": one.at.isoformat(),
+                "fills": len(one.fills),
+                "before": plain(one.before),
+                "after": plain(one.after),
+            }
+            for one in result.liquidations
+        ],
+        "ended_by_liquidation": result.ended_by_liquidation,
         "seconds": round(summary.seconds, 2),
     }
 
@@ -82,19 +96,14 @@ def as_table(summary: Summary) -> RenderableType:
         ("Sharpe", sharpe, f"from {returns.days} daily returns"),
         ("Opened", str(result.opened), f"{result.closed} closed, {len(result.held_at_end)} held"),
     ]
+    if result.gaps:
+        rows.append(("Gaps", str(result.gaps), f"rows missing; {result.unpaid} payments unknown"))
+    for name, at in result.delisted:
+        rows.append(("Delisted", name, f"closed at its last prices, {at:%Y-%m-%d %H:%M}"))
+    for one in result.liquidations:
+        ends = "; the run ends there" if result.ended_by_liquidation else ""
+        cost = usdt(one.after - one.before)
+        rows.append(("Liquidated", cost, f"{one.at:%Y-%m-%d %H:%M}{ends}"))
     for row in rows:
         table.add_row(*row)
     return table
-
-
-def usdt(amount: Decimal, *, sign: bool = True) -> str:
-    """Return an amount to the cent with comma groups and a true minus."""
-    rounded = amount.quantize(Decimal("0.01"))
-    if rounded == ZERO:
-        return "0.00"
-    return f"{rounded:{'+' if sign else ''},}".replace("-", "−")
-
-
-def percent(fraction: float) -> str:
-    """Return a fraction as a signed percentage with two decimals."""
-    return f"{fraction * 100:+.2f} %".replace("-", "−")

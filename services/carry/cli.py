@@ -209,6 +209,8 @@ def ignore(
 ) -> None:
     """Let a pair open again after a stranger's fill, which stays nobody's.
 
+    An order of the pair in quarantine, which the venue has forgotten, comes to its end with it.
+
     The executor carries it out. The database is CARRY_DATABASE_URL, or the running demo's.
     """
     from services.carry.books import command

@@ -61,7 +61,7 @@ def assemble(
 ) -> Parts:
     """Return the parts, wired; nothing runs yet. ``epoch`` is the installation's."""
     guard = Guard()
-    lease = Lease(pool, clock, owner, pace.settle_seconds, pace.lease_seconds)
+    lease = Lease(pool, clock, owner, pace.settle_seconds, pace.lease_seconds, safe_mode=safe_mode)
     journal = Journal(pool, lease, doorbell, clock, metrics.alarms)
     orders = Orders(gateway, journal=journal, clock=clock, pace=pace, metrics=metrics, guard=guard)
     wake = market.settlement_passed  # a settlement and a plan's end are in the log at once
@@ -84,6 +84,7 @@ def assemble(
         rules=rules,
         epoch=epoch,
         plan_ended=wake.set,
+        spare_coin=lambda pair: bookkeeper.spare_coin(pair),
     )
     bookkeeper = Bookkeeper(
         gateway,
@@ -149,6 +150,6 @@ def assemble(
         equity.run,
         commands.run,
         dues.run,
-        Auditor(journal, clock, reconciler.armed).run,
+        Auditor(journal, clock, guard, reconciler.armed).run,
     )
     return Parts(lease, journal, executor, bookkeeper, reconciler, guard, residuals, loops)

@@ -8,6 +8,7 @@ import structlog
 from asyncpg import Connection
 
 from services.executor import ledger
+from services.executor.guard import Guard
 from services.executor.journal import Journal
 from shared.domain.books import Booked, Books, DayKey
 from shared.domain.money import plain
@@ -18,7 +19,7 @@ from shared.store.books import read_books, read_days, read_lives
 from shared.store.ledger import Head, Link, chained_hash, read_chain
 from shared.store.positions import read_rebuilt
 
-AUDIT_SECONDS: Final = 86_400.0
+AUDIT_SECONDS: Final = 3_600.0
 NAMED_MAX: Final = 20
 
 log = structlog.get_logger()
@@ -66,9 +67,10 @@ async def audit(connection: Connection) -> Audit:
 
 
 class Auditor:
-    """Audits once a day, and once at the start."""
+    """Audits each hour, and once at the start; while anything differs nothing is opened (F:L3)."""
 
-    def __init__(self, journal: Journal, clock: Clock, ready: asyncio.Event) -> None:
+    def __init__(self, journal: Journal, clock: Clock, guard: Guard, ready: asyncio.Event) -> None:
+        self._guard = guard
         self._journal = journal
         self._clock = clock
         self._ready = ready
@@ -80,8 +82,9 @@ class Auditor:
             async with self._journal.pool.acquire() as connection:
                 done = await audit(connection)
             log.info("books_audited", groups=done.groups, is_clean=done.is_clean)
-            if not done.is_clean:
-                detail = done.broken or "; ".join(done.differences)
+            detail = done.broken or "; ".join(done.differences) or None
+            self._guard.report("books", detail)
+            if detail is not None:
                 await self._journal.alarm("books_differ", detail)
             await self._clock.sleep(AUDIT_SECONDS)
 

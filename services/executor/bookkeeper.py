@@ -107,6 +107,11 @@ class Bookkeeper:
         """Return whether somebody's long stands where our short would."""
         return self.books.unowned_perp(pair.perp.symbol, pair.name) > ZERO
 
+    def spare_coin(self, pair: Pair) -> Decimal:
+        """Return how much of a pair's coin the account holds that no pair owns."""
+        sharing = [name for name, other in self._pairs.items() if other.base == pair.base]
+        return self.books.unowned_coin(pair.base, sharing)
+
     async def load(self, since: datetime) -> None:
         """Take the books up where they end, or open them with what the account holds.
 

@@ -24,6 +24,7 @@ from shared.domain.position import PairPosition
 from shared.domain.profit import WIDE
 from shared.runtime.clock import Clock
 from shared.store.commands import DONE, Command, finish_command, read_commands
+from shared.store.orders import release_quarantined
 from shared.store.positions import move_position
 
 LOOK_SECONDS: Final = 1.0
@@ -75,7 +76,7 @@ class Commands:
         if command.kind == "adopt":
             await self._adopt(command, desk)
         else:
-            await self._finish(command, DONE)
+            await self._ignore(command)
         desk.is_foreign = False
         log.warning(
             "command_done",
@@ -119,6 +120,13 @@ class Commands:
                 spot_value=held.spot_value + moved.spot_value,
                 perp_value=held.perp_value + moved.perp_value,
             )
+
+    async def _ignore(self, command: Command) -> None:
+        """Leave to others what they did; orders in quarantine come to their end."""
+        async with self._journal.transaction() as connection:
+            now = self._clock.now()
+            await release_quarantined(connection, command.pair, now)
+            await finish_command(connection, command.id, DONE, now)
 
     async def _finish(self, command: Command, outcome: str) -> None:
         async with self._journal.transaction() as connection:

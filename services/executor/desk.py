@@ -1,7 +1,7 @@
 """One pair's desk: what it owns, its open orders, and the booking of everything that happens."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -65,12 +65,16 @@ class Tracked:
 
 
 class Desk:
-    """Books reports of one pair in the order of their arrival; twice or late changes nothing."""
+    """Books reports of one pair in the order of their arrival; twice or late changes nothing.
+
+    ``spare_coin`` tells how much of a pair's coin the account holds that no pair owns.
+    """
 
     def __init__(
         self,
         pair: Pair,
         *,
+        spare_coin: Callable[[Pair], Decimal],
         journal: Journal,
         market: Market,
         clock: Clock,
@@ -86,6 +90,7 @@ class Desk:
         self.loaded = asyncio.Event()
         self.unhedged_seconds = ZERO
         self.unhedged_since: datetime | None = None
+        self._spare_coin = spare_coin
         self._journal = journal
         self._market = market
         self._clock = clock
@@ -284,10 +289,17 @@ class Desk:
         return None, None, self.correlation_id  # the venue's own doing, to a position of ours
 
     def _shrinks(self, report: ExecutionReport) -> bool:
-        """Whether somebody bought back a part of our short: the venue nets it, so ours is less."""
-        fill, short = report.fill, -self.position.perp_quantity
-        is_back = fill.category is Category.LINEAR and fill.side is Side.BUY
-        return report.exec_type == TRADE and is_back and fill.quantity <= short
+        """Whether somebody took a part of what is ours, so that the other leg has to follow.
+
+        A short that was bought back: the venue nets it. Coins that were sold: nobody else has them.
+        """
+        fill = report.fill
+        if report.exec_type != TRADE:
+            return False
+        if fill.category is Category.LINEAR:
+            return fill.side is Side.BUY and fill.quantity <= self.short
+        is_ours = self._spare_coin(self.pair) < fill.quantity <= self.position.spot_quantity
+        return fill.side is Side.SELL and is_ours
 
     def _moved(self, row: FillRow, booked: Booked) -> None:
         if (

@@ -18,7 +18,7 @@ from services.executor.orders import Orders
 from services.executor.worker import Rules, Worker
 from shared.bus.messages import Message, PairWanted
 from shared.domain.errors import InvariantViolation
-from shared.domain.instrument import Category
+from shared.domain.instrument import Category, Pair
 from shared.domain.money import ZERO, plain
 from shared.domain.order import content_id
 from shared.exchange.ports import ExecutionReport, OrderReport, StreamReset, TradingGateway
@@ -57,6 +57,7 @@ class Executor:
         rules: Rules,
         epoch: int,
         plan_ended: Callable[[], None],
+        spare_coin: Callable[[Pair], Decimal],
     ) -> None:
         self.connected = asyncio.Event()
         self.resets = 0
@@ -69,7 +70,14 @@ class Executor:
         self._on_reset: Callable[[], None] = lambda: None
         room = asyncio.Semaphore(PARALLEL_PLANS)
         self.desks = {
-            name: Desk(pair, journal=journal, market=market, clock=clock, metrics=metrics)
+            name: Desk(
+                pair,
+                spare_coin=spare_coin,
+                journal=journal,
+                market=market,
+                clock=clock,
+                metrics=metrics,
+            )
             for name, pair in market.pairs.items()
         }
         self.workers = {

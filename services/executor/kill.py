@@ -17,10 +17,16 @@ from services.executor.desk import Desk
 from services.executor.executor import Executor
 from services.executor.guard import Guard
 from services.executor.journal import Journal
+from services.executor.lease import SEVERS, severed
 from services.executor.market import wait
-from shared.domain.errors import Malformed, Misconfigured, OutcomeUnknown, Transient
+from services.executor.reconcile import cancel_resting
+from shared.domain.errors import (
+    Malformed,
+    OutcomeUnknown,
+    Transient,
+)
 from shared.domain.money import ZERO, floor_to, plain
-from shared.exchange.ports import OrderReport, TradingGateway
+from shared.exchange.ports import TradingGateway
 from shared.runtime.clock import Clock
 from shared.runtime.crash import CrashPoint, reached
 from shared.store.kill import DOORBELL, Kill, press_kill_once, read_standing_kills
@@ -29,7 +35,6 @@ from shared.store.pool import UNAVAILABLE
 
 CANCELS: Final = 2
 FLATTENS: Final = 3
-SEVERS: Final = 4
 NO_NEW_RISK: Final = 1
 LOOK_SECONDS: Final = 1.0
 FAILED_SECONDS: Final = 0.25
@@ -87,10 +92,7 @@ class KillSwitch:
         kills = await self._standing()
         level = kills[0].level if kills else 0
         if level >= SEVERS and not self._safe_mode:
-            raise Misconfigured(
-                f"{kills[0]}; the executor runs no more: start it with --safe-mode, "
-                f"or `carry lift {kills[0].id}`"
-            )
+            raise severed(kills[0])
         if level >= CANCELS:
             await self._cancel_all()
         if level >= FLATTENS and self._armed.is_set():
@@ -118,21 +120,12 @@ class KillSwitch:
         return kills
 
     async def _cancel_all(self) -> None:
-        """Cancel what rests, whoever placed it, until a reading shows nothing we can cancel."""
-        while True:
-            resting = await self._gateway.read_open_orders()
-            nameless = [order for order in resting if not order.link_id]
-            if nameless:
-                detail = ", ".join(f"{o.symbol} {o.order_id}" for o in nameless)
-                await self._journal.alarm("kill_remains", f"cannot cancel {detail}")
-            named = [order for order in resting if order.link_id]
-            if not named:
-                return
-            await asyncio.gather(*(self._cancel(order) for order in named))
+        """Cancel what rests, whoever placed it; the next look finds what did not go.
 
-    async def _cancel(self, order: OrderReport) -> None:
-        await self._gateway.cancel_order(order.category, order.symbol, order.link_id)
-        log.warning("resting_order_cancelled", client_order_id=order.link_id)
+        What cannot be cancelled is said and holds up nothing: the closing begins beside it.
+        """
+        if stuck := await cancel_resting(self._gateway, strangers=True):
+            await self._journal.alarm("kill_remains", f"cannot cancel {', '.join(stuck)}")
 
     async def _flatten(self, kill: Kill) -> None:
         """Close both legs of every pair that holds anything tradable, as any plan closes them."""

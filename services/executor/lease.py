@@ -6,13 +6,15 @@ from typing import Final
 import structlog
 from asyncpg import Connection
 
-from shared.domain.errors import InvariantViolation
+from shared.domain.errors import InvariantViolation, Misconfigured
 from shared.runtime.clock import Clock
+from shared.store.kill import Kill, read_standing_kills
 from shared.store.pool import WritePool
 
 NAME: Final = "executor"
 LEASE_SECONDS: Final = 5.0
 BEATS: Final = 5
+SEVERS: Final = 4
 
 ENSURE: Final = """
     INSERT INTO execution.lease (name, owner, epoch, expires_at)
@@ -44,6 +46,9 @@ class Lease:
     ``settle_seconds`` is how long a new holder sends nothing after another one's unclean end:
     the receive window, the clocks' bound and a second, so that no old send can still arrive. It
     runs out ``lease_seconds`` after its last extension, of which there are five in that time.
+
+    Under a kill of level 4 only ``safe_mode`` gets it: an executor that is started again and again
+    would take it each time, and the watchdog never hear the silence it waits for.
     """
 
     def __init__(
@@ -53,7 +58,10 @@ class Lease:
         owner: str,
         settle_seconds: float,
         lease_seconds: float = LEASE_SECONDS,
+        *,
+        safe_mode: bool = False,
     ) -> None:
+        self._safe_mode = safe_mode
         self._pool = pool
         self._clock = clock
         self._owner = owner
@@ -64,7 +72,7 @@ class Lease:
         self.epoch = 0
 
     async def take(self) -> None:
-        """Wait until the lease is free and take it."""
+        """Wait until the lease is free and take it; raises Misconfigured under a level 4."""
         waited = False
         while not await self.try_to_take():
             if not waited:
@@ -103,8 +111,14 @@ class Lease:
         return InvariantViolation(f"the executor's lease of epoch {self.epoch} is another's now")
 
     async def try_to_take(self) -> bool:
-        """Take the lease if it is free, and return whether it was."""
+        """Take the lease if it is free, and return whether it was.
+
+        Raises: Misconfigured while a kill of level 4 stands, but for the safe mode.
+        """
         async with self._pool.acquire() as connection, connection.transaction():
+            kills = await read_standing_kills(connection)
+            if kills and kills[0].level >= SEVERS and not self._safe_mode:
+                raise severed(kills[0])
             await connection.execute(ENSURE, NAME)
             row = await connection.fetchrow(LOCK, NAME)
             if row is None or not row["is_free"]:  # held, or locked by who stood still at work
@@ -114,3 +128,10 @@ class Lease:
         self._may_send_at = self._clock.monotonic() + (0.0 if clean else self._settle_seconds)
         log.info("lease_taken", epoch=self.epoch, after_clean_end=clean)
         return True
+
+
+def severed(kill: Kill) -> Misconfigured:
+    """Return the end of an executor by a kill of level 4."""
+    return Misconfigured(
+        f"{kill}; the executor runs no more: start it with --safe-mode, or `carry lift {kill.id}`"
+    )

@@ -28,7 +28,7 @@ ALARMS: Final = (
     "kill_remains",
 )
 OUTCOMES: Final = ("hedged", "flat", "refused", "broken")
-ENDS: Final = ("filled", "cancelled", "rejected", "absent")
+ENDS: Final = ("filled", "cancelled", "rejected", "absent", "quarantined")
 WORTH: Final = {
     "equity": "worth",
     "net": "profit since the start",

@@ -148,6 +148,9 @@ class Orders:
         the fence of an order that was ``accepted`` lies further off. With its ``ticket`` an order
         that no read shows is also sent again, under its own id: the venue takes it now or knows it
         already, and never both. What rests and is unwanted is cancelled until it is gone.
+
+        While no read shows it, nothing else of the pair may rest: what came of that could not be
+        hedged. What no read shows after twenty hours proves nothing any more: it is quarantined.
         """
         proofs, proven_at, began, probes = 0, 0.0, self._clock.monotonic(), 0
         while order.ended is None:
@@ -157,10 +160,15 @@ class Orders:
                 return
             if order.unwanted and (found or accepted):
                 await self._cancel(order)
+            if not found and not order.rests:
+                _withdraw(desk)
             if found is None:
                 pass  # the venue did not answer: nothing is known
             elif found:
                 proofs = 0
+            elif self._clock.now() - order.signed_at > FORGETS_AFTER:
+                await self._quarantine(desk, order)
+                return
             elif ticket is not None and not accepted and probes < PROBES and self._is_stale(order):
                 probes += 1
                 accepted = await self._probe(desk, ticket, order)
@@ -180,6 +188,12 @@ class Orders:
             if self._clock.monotonic() - began > self._pace.doubt_alarm_seconds:
                 await self._journal.alarm("order_in_doubt", order.link_id, desk.pair.name)
             await self._news_within(desk, order, self._pace.poll_seconds)
+
+    async def _quarantine(self, desk: Desk, order: Tracked) -> None:
+        """Leave an order to a person: it counts at its worst, and forbids new risk, until then."""
+        await self._journal.answer(order.link_id, "quarantined")
+        await self._journal.alarm("order_quarantined", order.link_id, desk.pair.name)
+        desk.end(order, "quarantined")
 
     def _is_stale(self, order: Tracked) -> bool:
         age = self._clock.now() - order.signed_at
@@ -222,7 +236,7 @@ class Orders:
         fence = order.signed_at + self._pace.fence
         if accepted:
             fence += timedelta(seconds=self._pace.taken_lag_seconds)
-        return self._clock.now() - order.signed_at <= FORGETS_AFTER and read_at >= fence
+        return read_at >= fence
 
     async def _place(self, desk: Desk, ticket: OrderTicket, order: Tracked) -> str:
         """Send once and wait for the answer, not longer than the other leg may stand alone.
@@ -297,6 +311,14 @@ class Orders:
             if left <= 0 or not await wait(desk.changed, left):
                 break
         return order.ended is not None
+
+
+def _withdraw(desk: Desk) -> None:
+    """Let nothing of the pair rest any longer."""
+    for order in desk.orders.values():
+        if order.rests and not order.unwanted:
+            order.unwanted = True
+            desk.changed.set()
 
 
 def _names(order: Tracked) -> dict[str, str]:

@@ -17,12 +17,12 @@ from services.executor.market import Market, wait
 from services.executor.metrics import ExecutorMetrics
 from services.executor.orders import Orders
 from shared.domain.books import Books
-from shared.domain.errors import Malformed, Transient
+from shared.domain.errors import Malformed, OutcomeUnknown, Rejected, Transient
 from shared.domain.instrument import Category, Pair
 from shared.domain.money import ZERO, plain
 from shared.domain.order import Leg, parse_client_order_id
 from shared.domain.profit import Stake
-from shared.exchange.ports import PositionReport, TradingGateway
+from shared.exchange.ports import OrderReport, PositionReport, TradingGateway
 from shared.runtime.clock import Clock
 from shared.runtime.crash import CrashPoint, reached
 from shared.store.commands import read_foreign_pairs
@@ -85,7 +85,10 @@ class Reconciler:
         The loops of the executor must be running: reports are booked by them.
         """
         reached(CrashPoint.LEASE_TAKEN)
-        await self._gateway.check_account(sorted(p.perp.symbol for p in self._pairs()))
+        pairs = self._pairs()
+        await self._gateway.check_account(
+            sorted(p.perp.symbol for p in pairs), sorted({p.base for p in pairs})
+        )
         await self.load()
         if not await wait(self._executor.connected, CONNECT_SECONDS):
             raise Transient("the private stream does not connect")
@@ -230,7 +233,7 @@ class Reconciler:
         async with self._journal.pool.acquire() as connection:
             attempts = await read_open_attempts(connection)
         for attempt in attempts:  # what was followed may have ended while they were read
-            desk = self._desk_of(attempt)
+            desk = None if attempt.state == "quarantined" else self._desk_of(attempt)
             if desk is not None and attempt.link_id not in {*followed, *desk.orders}:
                 order = desk.orders[attempt.link_id] = _tracked(attempt)
                 await self._orders.settle(desk, order)
@@ -258,15 +261,32 @@ class Reconciler:
         return list(self._market.pairs.values())
 
 
-async def cancel_resting(gateway: TradingGateway, *, strangers: bool = False) -> None:
-    """Cancel what rests: ours is a leftover where nobody stands behind it.
+async def cancel_resting(gateway: TradingGateway, *, strangers: bool = False) -> list[str]:
+    """Cancel what rests and name what could not be: ours is a leftover that nobody stands behind.
 
     A stranger's order is left alone unless ``strangers``: it only stops new opens when it fills.
+    One that cannot be cancelled holds up no other, and nothing that comes after.
     """
-    for order in await gateway.read_open_orders():
-        if _is_ours(order.link_id) or strangers:
-            await gateway.cancel_order(order.category, order.symbol, order.link_id)
-            log.warning("resting_order_cancelled", client_order_id=order.link_id)
+    resting = await gateway.read_open_orders()
+    chosen = [order for order in resting if strangers or _is_ours(order.link_id)]
+    done = await asyncio.gather(*(_cancelled(gateway, order) for order in chosen))
+    return [
+        f"{order.symbol} {order.link_id or order.order_id}"
+        for order, is_done in zip(chosen, done, strict=True)
+        if not is_done
+    ]
+
+
+async def _cancelled(gateway: TradingGateway, order: OrderReport) -> bool:
+    if not order.link_id:
+        return False
+    try:
+        await gateway.cancel_order(order.category, order.symbol, order.link_id)
+    except (Transient, Malformed, OutcomeUnknown, Rejected) as error:
+        log.warning("cancel_unanswered", client_order_id=order.link_id, detail=str(error))
+        return False
+    log.warning("resting_order_cancelled", client_order_id=order.link_id)
+    return True
 
 
 def _is_ours(link_id: str) -> bool:

@@ -61,14 +61,8 @@ class Residuals:
         for name, desk in self._executor.desks.items():
             desk.follow_hedge()
             await self._tell(desk)
-            if self.stands_alone(desk) and self._executor.workers[name].is_idle:
+            if not desk.is_hedged and self._executor.workers[name].is_idle:
                 await self._take_back(desk)
-
-    def stands_alone(self, desk: Desk) -> bool:
-        """Whether something of ours has no partner; a stranger's short beyond ours is not ours."""
-        if desk.is_hedged:
-            return False
-        return not desk.is_foreign or desk.position.net_delta > ZERO
 
     async def _take_back(self, desk: Desk) -> None:
         """Plan it; the same thing that a plan has just failed to remove only after a while."""

@@ -194,7 +194,7 @@ async def run_until_quiet(
         quiet_since = None
         while quiet_since is None or clock.monotonic() - quiet_since < QUIET_SECONDS:
             desks = parts.executor.desks.values()
-            alone = any(parts.residuals.stands_alone(desk) for desk in desks)
+            alone = any(not desk.is_hedged for desk in desks)
             if await flattens():
                 alone = alone or any(is_tradable(desk) for desk in desks)
             if alone or not parts.executor.is_idle:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shared.analytics.indicators import zscore
+from shared.analytics.indicators import SAMPLE
 from shared.analytics.regime import Regime, standing
-from shared.analytics.series import Floats, series
+from shared.analytics.series import Floats, is_constant, series
 from shared.domain.errors import Malformed
 
 
@@ -52,5 +52,6 @@ def basis_standing(history: Sequence[float] | Floats) -> BasisStanding | None:
         return None
     place = standing(known, float(known[-1]))
     assert place is not None
-    z = float(zscore(known, len(known))[-1])
+    deviation = 0.0 if is_constant(known) else float(np.std(known, ddof=SAMPLE))
+    z = float(known[-1] - np.mean(known)) / deviation if deviation > 0.0 else 0.0
     return BasisStanding(float(known[-1]), place.percentile, place.regime, z)

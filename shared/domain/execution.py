@@ -225,21 +225,16 @@ def _unwind(plan: PlanProgress, market: PairMarket, policy: ExecutionPolicy) -> 
     """Take back what stayed without its partner; end when nothing tradable is left over."""
     surplus = plan.spot + plan.perp
     tried = plan.tried(Purpose.UNWIND)
-    if abs(surplus) < market.pair.common_lot:
-        pass  # within one lot both legs are one thing: trading the rest would only cost
-    elif tried < len(policy.unwind_bands):
-        band = policy.unwind_bands[tried]
-        if surplus > ZERO:
-            goal = plan.spot - surplus
-            command = _order(plan, market, Leg.SPOT, goal, Purpose.UNWIND, band, ZERO)
-        else:
-            command = _order(
-                plan, market, Leg.PERP, plan.perp - surplus, Purpose.UNWIND, band, ZERO
-            )
-        if command is not None:
-            return command
-    elif _tradable(market.pair, abs(surplus), market):
-        return Finish(Outcome.BROKEN)
+    if abs(surplus) >= market.pair.common_lot:  # less is one thing: trading it would only cost
+        if tried < len(policy.unwind_bands):
+            band = policy.unwind_bands[tried]
+            leg = Leg.SPOT if surplus > ZERO else Leg.PERP
+            goal = (plan.spot if leg is Leg.SPOT else plan.perp) - surplus
+            command = _order(plan, market, leg, goal, Purpose.UNWIND, band, ZERO)
+            if command is not None:
+                return command
+        if _tradable(market.pair, abs(surplus), market):
+            return Finish(Outcome.BROKEN)
     flat = abs(plan.perp) < market.pair.perp.step
     return Finish(Outcome.FLAT if flat else Outcome.HEDGED)
 
@@ -259,6 +254,8 @@ def _order(
     assert quote is not None
     gap = goal - (plan.spot if leg is Leg.SPOT else plan.perp)
     side = Side.BUY if gap > ZERO else Side.SELL
+    if leg is Leg.SPOT and side is Side.SELL:  # nothing at the venue caps it there (R:H10)
+        gap = max(gap, -max(plan.spot, ZERO))
     quantity = _sendable(abs(gap), side, leg, instrument, spot_fee)
     price = _limit_price(quote, side, band, instrument.tick)
     if not _meets_minimum(quantity, price, instrument, reducing=_reduces(leg, side)):

@@ -1,5 +1,6 @@
 """The last word before money moves: review() looks at the market, admit() at what is at stake."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -189,5 +190,14 @@ def _near_settlement(market: PairMarket, limits: RiskLimits, now: datetime) -> b
     ahead = market.next_funding_at
     if ahead is not None and ahead - now < limits.before_settlement:
         return True
-    behind = market.settlements[-1].settled_at if market.settlements else None
-    return behind is not None and timedelta(0) <= now - behind < limits.after_settlement
+    return any(timedelta(0) <= now - at < limits.after_settlement for at in _settled(market))
+
+
+def _settled(market: PairMarket) -> Iterator[datetime]:
+    """Yield when the newest settlement may have been: its rate may be published long after."""
+    if market.settlements:
+        yield market.settlements[-1].settled_at
+    if market.settled_by is not None:
+        yield market.settled_by
+    if market.next_funding_at is not None and market.funding_interval is not None:
+        yield market.next_funding_at - market.funding_interval

@@ -116,8 +116,12 @@ class FeedQuote:
 class TradingGateway(Protocol):
     """Orders, account and the private stream of one unified account."""
 
-    async def check_account(self, symbols: Sequence[str]) -> KeyInfo:
-        """Verify key, modes and price-limit behaviour; raises Misconfigured with the remedy."""
+    async def check_account(self, symbols: Sequence[str], coins: Sequence[str]) -> KeyInfo:
+        """Verify key, modes, leverage, collateral and price-limit behaviour.
+
+        ``symbols`` are the perpetuals, ``coins`` the bases that back them. Raises: Misconfigured
+        with the remedy.
+        """
 
     async def place_order(self, ticket: OrderTicket, signed_at: datetime) -> str:
         """Send one order signed at ``signed_at`` (wall) and return the venue's order id."""
@@ -176,6 +180,9 @@ class MarketFeed(Protocol):
         self, category: Category, symbol: str, start: datetime, end: datetime
     ) -> list[Bar]:
         """Return closed hourly bars (open time, open, high, low, close, volume), oldest first."""
+
+    async def fetch_mark_ohlcv(self, symbol: str, start: datetime, end: datetime) -> list[Bar]:
+        """Return closed hourly bars of a perpetual's mark price; their volume is zero."""
 
     async def venue_time(self) -> datetime | None:
         """Return the newest stamp of the public feed; None before the first."""

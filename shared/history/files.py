@@ -1,6 +1,7 @@
 """Reads a folder of recorded Bybit history (Parquet) into exact records, or refuses it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
@@ -31,37 +32,60 @@ PRICE_FILES: Final = (SPOT_FILE, PERP_FILE, MARK_FILE)
 Closes = dict[int, Decimal]  # open time, UTC ms, to close
 
 
-def read_history(folder: Path | None = None, symbols: Sequence[str] | None = None) -> History:
-    """Return the Bybit history of ``folder`` (None: the sample that comes with the package).
+def read_history(
+    folder: Path | None = None,
+    symbols: Sequence[str] | None = None,
+    *,
+    exchange: str = EXCHANGE,
+    allow_gaps: bool = False,
+) -> History:
+    """Return one exchange's history of ``folder`` (None: the sample that comes with the package).
 
     ``symbols`` None means every symbol that all four files hold. Bars cover the hours for which
     spot, perpetual and mark are all recorded; from the first such hour to the last none may be
-    missing. Prices may be stored as float64 (its shortest text is the published price), text or
-    decimal; rates are read from the text column ``rate_str``.
+    missing, and no settlement, unless ``allow_gaps``: ``ledger.ledgers_of`` counts them then.
+    Prices may be stored as float64 (its shortest text is the published price), text or decimal;
+    rates are read from the text column ``rate_str``.
 
     Raises:
         MalformedHistory: a file, column, symbol, hour or settlement is missing, a row is
             repeated or out of order, or a value is no positive price or no rate.
     """
     place = SAMPLE if folder is None else folder
-    prices = {name: _prices(place / name, symbols) for name in PRICE_FILES}
-    funding = _funding(place / FUNDING_FILE, symbols)
+    of = Selected(exchange, symbols, allow_gaps)
+    prices = {name: _prices(place / name, of) for name in PRICE_FILES}
+    funding = _funding(place / FUNDING_FILE, of)
     wanted = symbols if symbols is not None else _in_all([*prices.values(), funding])
     if not wanted:
         raise MalformedHistory(f"{place}: no symbol is in all four files; name another folder")
     for name, closes in prices.items():
-        _refuse_absent(place / name, wanted, closes)
-    _refuse_absent(place / FUNDING_FILE, wanted, funding)
+        _refuse_absent(place / name, wanted, closes, of)
+    _refuse_absent(place / FUNDING_FILE, wanted, funding, of)
     return History(
         {
-            symbol: _joined(place, symbol, {n: prices[n][symbol] for n in prices}, funding[symbol])
+            symbol: _joined(
+                place, symbol, {n: prices[n][symbol] for n in prices}, funding[symbol], allow_gaps
+            )
             for symbol in wanted
         }
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """Which rows are wanted; ``symbols`` None means all of them."""
+
+    exchange: str
+    symbols: Sequence[str] | None
+    allow_gaps: bool
+
+
 def _joined(
-    place: Path, symbol: str, closes: Mapping[str, Closes], paid: Sequence[Settlement]
+    place: Path,
+    symbol: str,
+    closes: Mapping[str, Closes],
+    paid: Sequence[Settlement],
+    allow_gaps: bool,
 ) -> SymbolHistory:
     spot, perp, mark = (closes[name] for name in PRICE_FILES)
     first = max(next(iter(series)) for series in closes.values())
@@ -71,17 +95,20 @@ def _joined(
             f"{place}: {symbol} has no hour in which spot, perpetual and mark are all recorded; "
             "leave the symbol out"
         )
-    for name, series in closes.items():
-        _refuse_gaps(place / name, symbol, series, first, last)
+    if not allow_gaps:
+        for name, series in closes.items():
+            _refuse_gaps(place / name, symbol, series, first, last)
     bars = tuple(
-        Bar(at + HOUR_MS, spot[at], perp[at], mark[at]) for at in range(first, last + 1, HOUR_MS)
+        Bar(at + HOUR_MS, spot[at], perp[at], mark[at])
+        for at in range(first, last + 1, HOUR_MS)
+        if at in spot and at in perp and at in mark
     )
     known = tuple(s for s in paid if s.at_ms <= last + HOUR_MS)
     return SymbolHistory(symbol, bars, known)
 
 
-def _prices(path: Path, symbols: Sequence[str] | None) -> dict[str, Closes]:
-    table = _rows(path, ["symbol", "open_time", "close"], symbols, hourly=True)
+def _prices(path: Path, of: Selected) -> dict[str, Closes]:
+    table = _rows(path, ["symbol", "open_time", "close"], of, hourly=True)
     found: dict[str, Closes] = {}
     for symbol, part in _by_symbol(table):
         times = _instants(path, symbol, part["open_time"])
@@ -89,10 +116,10 @@ def _prices(path: Path, symbols: Sequence[str] | None) -> dict[str, Closes]:
     return found
 
 
-def _funding(path: Path, symbols: Sequence[str] | None) -> dict[str, tuple[Settlement, ...]]:
+def _funding(path: Path, of: Selected) -> dict[str, tuple[Settlement, ...]]:
     columns = ["symbol", "funding_time", "rate_str", "interval_hours", "note"]
     found: dict[str, tuple[Settlement, ...]] = {}
-    for symbol, part in _by_symbol(_rows(path, columns, symbols, hourly=False)):
+    for symbol, part in _by_symbol(_rows(path, columns, of, hourly=False)):
         times = _instants(path, symbol, part["funding_time"])
         rows = zip(
             times,
@@ -102,18 +129,19 @@ def _funding(path: Path, symbols: Sequence[str] | None) -> dict[str, tuple[Settl
             strict=True,
         )
         paid = tuple(_settlement(path, symbol, *row) for row in rows)
-        _refuse_missed(path, symbol, paid)
+        if not of.allow_gaps:
+            _refuse_missed(path, symbol, paid)
         found[symbol] = paid
     return found
 
 
-def _rows(path: Path, columns: list[str], symbols: Sequence[str] | None, *, hourly: bool) -> Any:
+def _rows(path: Path, columns: list[str], of: Selected, *, hourly: bool) -> Any:
     """Return the wanted rows as an arrow table, in the order of the file."""
-    wanted = [("exchange", "==", EXCHANGE)]
+    wanted: list[tuple[str, str, Any]] = [("exchange", "==", of.exchange)]
     if hourly:
         wanted.append(("interval", "==", "1h"))
-    if symbols is not None:
-        wanted.append(("symbol", "in", list(symbols)))  # type: ignore[arg-type]
+    if of.symbols is not None:
+        wanted.append(("symbol", "in", list(of.symbols)))
     try:
         return pq.read_table(path, columns=columns, filters=wanted)
     except FileNotFoundError as error:
@@ -180,12 +208,29 @@ def _settlement(
     return Settlement(at, exact, hours, note or "ok")
 
 
-def _refuse_absent(path: Path, wanted: Iterable[str], found: Mapping[str, object]) -> None:
+def _refuse_absent(
+    path: Path, wanted: Iterable[str], found: Mapping[str, object], of: Selected
+) -> None:
     for symbol in wanted:
         if symbol not in found:
             raise MalformedHistory(
-                f"{path}: no row of {symbol}; leave the symbol out or import it first"
+                f"{path}: no row of {symbol}{_elsewhere(path, symbol, of)}; leave the symbol "
+                "out or import it first"
             )
+
+
+def _elsewhere(path: Path, symbol: str, of: Selected) -> str:
+    """Return what the file has of a symbol that was not found as it was wanted."""
+    names = [n for n in ("exchange", "interval") if n in pq.read_schema(path).names]
+    table = pq.read_table(path, columns=names, filters=[("symbol", "==", symbol)])
+    others = set(pc.unique(table["exchange"]).to_pylist())
+    if others and of.exchange not in others:
+        return f" of {of.exchange}, but of {', '.join(sorted(others))}: do not mix venues"
+    if others and "interval" in names:
+        table = table.filter(pc.equal(table["exchange"], of.exchange))
+        lengths = ", ".join(sorted(pc.unique(table["interval"]).to_pylist()))
+        return f" of the interval 1h, but of {lengths}"
+    return ""
 
 
 def _refuse_gaps(path: Path, symbol: str, series: Closes, first: int, last: int) -> None:

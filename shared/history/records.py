@@ -42,7 +42,7 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class SymbolHistory:
-    """One symbol's bars (hourly, without a gap) and settlements, both oldest first.
+    """One symbol's hourly bars and settlements, both oldest first; whole unless gaps were allowed.
 
     Settlements may begin before the first bar; none is later than the last bar.
     """

@@ -89,6 +89,11 @@ BOOK_FILL: Final = """
     SELECT m.spot_quantity, m.perp_quantity, m.spot_value, m.perp_value,
            c.filled_quantity, (SELECT state FROM was) AS state
     FROM new LEFT JOIN moved m ON true LEFT JOIN counted c ON true"""
+RELEASE_QUARANTINED: Final = """
+    UPDATE execution.attempt a
+       SET state = CASE WHEN filled_quantity > 0 THEN 'cancelled' ELSE 'absent' END, updated_at = $2
+    FROM execution.plan p
+    WHERE a.state = 'quarantined' AND p.id = a.plan_id AND p.pair = $1"""
 INSERT_VENUE_EVENT: Final = """
     INSERT INTO execution.venue_event (key, link_id, body, booked_at)
     VALUES ($1, $2, $3::jsonb, $4) ON CONFLICT (key) DO NOTHING"""
@@ -264,6 +269,11 @@ async def end_attempt(
     Shown as rejected after a re-send it ends as cancelled: dead, but not by its first send's word.
     """
     await connection.execute(END_ATTEMPT, link_id, state, order_id, message, now)
+
+
+async def release_quarantined(connection: Connection, pair: str, now: datetime) -> None:
+    """End the pair's orders in quarantine as a person says: what is booked of them is all."""
+    await connection.execute(RELEASE_QUARANTINED, pair, now)
 
 
 async def insert_venue_event(

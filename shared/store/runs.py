@@ -13,6 +13,10 @@ LEASE: Final = timedelta(seconds=30)
 QUEUE: Final = """
     INSERT INTO research.run (id, kind, state, parameters, created_at)
     VALUES ($1, $2, 'queued', $3::jsonb, $4)"""
+RECORD: Final = """
+    INSERT INTO research.run
+        (id, kind, state, parameters, result, detail, created_at, claimed_at, finished_at)
+    VALUES ($1, $2, $3, $4::jsonb, $5::jsonb, $6, $7, $7, $8)"""
 CLAIM: Final = """
     UPDATE research.run SET state = 'running', claimed_at = $1
     WHERE id = (SELECT id FROM research.run
@@ -25,6 +29,17 @@ RENEW: Final = """
 FINISH: Final = """
     UPDATE research.run SET state = $3, result = $4::jsonb, detail = $5, finished_at = $6
     WHERE id = $1 AND state = 'running' AND claimed_at = $2 RETURNING id"""
+
+READ: Final = "SELECT state, result, detail FROM research.run WHERE id = $1"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """What became of a run: ``result`` once it is done, ``detail`` when it failed."""
+
+    state: str
+    result: Mapping[str, Any] | None
+    detail: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +57,26 @@ async def queue_run(
 ) -> None:
     """Queue a run of ``kind``; ``parameters`` are plain JSON values."""
     await connection.execute(QUEUE, run_id, kind, json.dumps(dict(parameters)), now)
+
+
+async def record_run(
+    connection: Connection,
+    run_id: str,
+    kind: str,
+    parameters: Mapping[str, Any],
+    started_at: datetime,
+    finished_at: datetime,
+    *,
+    result: Mapping[str, Any] | None = None,
+    failure: str | None = None,
+) -> None:
+    """Store a run that was worked off elsewhere, with its ``result`` or its ``failure``."""
+    state = "failed" if result is None else "done"
+    kept = None if result is None else json.dumps(dict(result))
+    given = json.dumps(dict(parameters))
+    await connection.execute(
+        RECORD, run_id, kind, state, given, kept, failure, started_at, finished_at
+    )
 
 
 async def claim_run(connection: Connection, now: datetime) -> ClaimedRun | None:
@@ -72,3 +107,12 @@ async def finish_run(
     kept = None if result is None else json.dumps(dict(result))
     row = await connection.fetchval(FINISH, run.id, run.claimed_at, state, kept, failure, now)
     return row is not None
+
+
+async def read_run(connection: Connection, run_id: str) -> StoredRun | None:
+    """Return the run of that id; None when there is none."""
+    row = await connection.fetchrow(READ, run_id)
+    if row is None:
+        return None
+    result = None if row["result"] is None else json.loads(row["result"])
+    return StoredRun(row["state"], result, row["detail"])

@@ -32,6 +32,7 @@ SCHEMAS: Final = ("market", "strategy", "execution", "ledger", "research", "ops"
 HYPERTABLES: Final = {
     "market.funding_settlement": "settled_at",
     "market.quote": "venue_at",
+    "market.bar": "opened_at",
     "strategy.decision": "decided_at",
     "ledger.equity": "venue_at",
 }
@@ -103,6 +104,21 @@ INTERVAL_HISTORY: Final = Table(
     _instant("from_at", key=True),
     _money("interval_hours"),
     _text("source"),
+    schema="market",
+)
+
+BAR: Final = Table(
+    "bar",
+    METADATA,
+    _text("series", key=True),
+    _text("symbol", key=True),
+    _instant("opened_at", key=True),
+    _money("open", null=True),
+    _money("high", null=True),
+    _money("low", null=True),
+    _money("close"),
+    _money("volume", null=True),
+    _instant("received_at"),
     schema="market",
 )
 

@@ -101,8 +101,10 @@ class Timed:
     last_flattening: list[float] = field(default_factory=list)
 
     def sentences(self) -> list[str]:
+        late = sum(seconds > 0 for seconds in self.last_other)
         return [
             f"kill to last order not its own: {_figures(self.last_other, 0.25)}",
+            f"  (one left after the commit in {late} of {len(self.last_other)} rounds)",
             f"kill to resting order cancelled: {_figures(self.cancelled, 1.0)}",
             f"kill to first flattening order: {_figures(self.first_flattening, 2.0)}",
             f"kill to last flattening order: {_figures(self.last_flattening, None)}",

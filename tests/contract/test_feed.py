@@ -41,6 +41,12 @@ async def test_nothing_that_has_not_happened_is_shown(feed: MarketFeed) -> None:
     assert [bar[0] for bar in bars] == [START - 3 * HOUR, START - 2 * HOUR, START - HOUR]
 
 
+async def test_mark_prices_of_closed_hours_are_shown_too(feed: MarketFeed) -> None:
+    bars = await feed.fetch_mark_ohlcv("BTCUSDT", START - 3 * HOUR, START + 24 * HOUR)
+    assert [bar[0] for bar in bars] == [START - 3 * HOUR, START - 2 * HOUR, START - HOUR]
+    assert all(bar[4] > 0 for bar in bars)
+
+
 async def test_venue_time_is_known_before_anything_is_quoted(feed: MarketFeed) -> None:
     assert await feed.venue_time() == START
 

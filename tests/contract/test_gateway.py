@@ -100,7 +100,7 @@ async def outcome_of(
 
 
 async def test_the_account_passes_its_check(gateway: TradingGateway) -> None:
-    key = await gateway.check_account(["BTCUSDT", "ETHUSDT"])
+    key = await gateway.check_account(["BTCUSDT", "ETHUSDT"], ["BTC", "ETH"])
     assert key.can_trade
     assert not key.can_withdraw
 

@@ -18,7 +18,9 @@ SETTLEMENT_HOURS_MS: Final = 8 * 3_600_000
 HFCHIU_MS: Final = (1_568_102_400_000, 1_750_233_600_000)  # 2019-09-10 08:00, 2025-06-18 08:00
 AHA_MS: Final = (1_672_531_200_000, 1_719_792_000_000)  # 2023-01-01 00:00, 2024-07-01 00:00
 AHA_SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
-AHA_LEGS: Final = ("binance:BTCUSDT:linear", "binance:ETHUSDT:linear")
+AHA_EXCHANGES: Final = ("binance", "bybit")
+AHA_BARS: Final = ["exchange", "symbol", "market", "label_time", "open", "funding_rate"]
+AHA_PAYMENTS: Final = ["time", "exchange", "symbol", "market", "funding_payment"]
 RATES: Final = [
     "exchange",
     "symbol",
@@ -33,7 +35,7 @@ OPENS: Final = ["exchange", "symbol", "interval", "open_time", "open", "source"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the four tables and the figures; say how many rows and which sha256 each has."""
+    """Write the tables and the figures; say how many rows and which sha256 each has."""
     parser = argparse.ArgumentParser(description="Cut out the inputs of the published runs.")
     parser.add_argument("source", type=Path, help="folder with the full files and published/")
     parser.add_argument("target", type=Path, nargs="?", default=Path(__file__).parent / "published")
@@ -52,33 +54,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def tables(folder: Path) -> dict[str, Any]:
     """Return the selected rows as arrow tables, by the name of their file."""
+    published = folder / "published"
     return {
         "hfchiu_funding.parquet": _rows(
-            folder / "funding.parquet", RATES, ["BTCUSDT"], "funding_time", HFCHIU_MS
+            folder / "funding.parquet", RATES, ["BTCUSDT"], "funding_time", HFCHIU_MS, ["binance"]
         ),
         "aha_funding.parquet": _rows(
-            folder / "funding.parquet", RATES, AHA_SYMBOLS, "funding_time", AHA_MS
+            folder / "funding.parquet", RATES, AHA_SYMBOLS, "funding_time", AHA_MS, AHA_EXCHANGES
         ),
         "aha_perp_open.parquet": _on_settlement_hours(
-            _rows(folder / "klines_perp.parquet", OPENS, AHA_SYMBOLS, "open_time", AHA_MS, "1h")
+            _rows(
+                folder / "klines_perp.parquet", OPENS, AHA_SYMBOLS, "open_time", AHA_MS,
+                AHA_EXCHANGES, "1h",
+            )
         ),
-        "aha_hold_trades.parquet": pq.read_table(
-            folder / "published" / "aha_hold_trades.parquet",
-            filters=[("exchange", "==", "binance"), ("market", "==", "linear")],
+        "aha_bars.parquet": pq.read_table(
+            published / "aha_8h_as_published.parquet", columns=AHA_BARS
         ),
-    }
+        "aha_hold_trades.parquet": pq.read_table(published / "aha_hold_trades.parquet"),
+        "aha_threshold_trades.parquet": pq.read_table(
+            published / "aha_simple_threshold_trades.parquet"
+        ),
+        "aha_threshold_payments.parquet": pq.read_table(
+            published / "aha_simple_threshold_funding_log.parquet", columns=AHA_PAYMENTS
+        ),
+    }  # fmt: skip
 
 
 def figures(folder: Path) -> dict[str, Any]:
     """Return the published figures that belong to the selected rows, word for word."""
     path = folder / "published" / "figures.json"
     stated = json.loads(path.read_text(encoding="utf-8"))
-    legs = stated["aha_hold"]["funding_by_leg"]
-    name = "hfchiu_btcusdt_funding_threshold"
-    return {
-        "aha_hold": {"funding_by_leg": {leg: legs[leg] for leg in AHA_LEGS}},
-        name: stated[name],
-    }
+    names = ("aha_hold", "aha_simple_threshold", "hfchiu_btcusdt_funding_threshold")
+    return {name: stated[name] for name in names}
 
 
 def _rows(
@@ -87,10 +95,11 @@ def _rows(
     symbols: Sequence[str],
     time: str,
     span: tuple[int, int],
+    exchanges: Sequence[str],
     interval: str | None = None,
 ) -> Any:
     wanted: list[tuple[str, str, Any]] = [
-        ("exchange", "==", "binance"),
+        ("exchange", "in", list(exchanges)),
         ("symbol", "in", list(symbols)),
         ("source", "in", ["hfchiu", "pietroc21"]),
         (time, ">=", span[0]),

@@ -92,6 +92,15 @@ MUTANTS: Final = (
         f"{TESTS}test_ledger.py::test_what_a_rows_parts_do_not_explain_goes_to_suspense",
     ),
     Mutant(
+        "books that differ pause nothing",
+        "M12",
+        "services/executor/audit.py",
+        '            self._guard.report("books", detail)\n',
+        "",
+        f"{TESTS}test_audit.py::"
+        "test_l3_what_differs_is_alarmed_at_the_next_start_and_pauses_entries",
+    ),
+    Mutant(
         "a difference of the last digit is none",
         "M3",
         "services/executor/balances.py",

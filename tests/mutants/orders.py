@@ -59,8 +59,8 @@ MUTANTS: Final = (
         "a read that began before the fence is a proof",
         "O5",
         ORDERS,
-        "<= FORGETS_AFTER and read_at >= fence",
-        "<= FORGETS_AFTER and self._clock.now() >= fence",
+        "        return read_at >= fence\n",
+        "        return self._clock.now() >= fence\n",
         f"{OF_ORDERS}test_o5_an_order_is_absent_after_two_reads_begun_behind_the_fence",
     ),
     Mutant(
@@ -179,6 +179,14 @@ MUTANTS: Final = (
         "            elif found:\n",
         "            elif found or accepted:\n",
         f"{OF_ORDERS}test_an_order_that_the_venue_took_and_lost_is_given_up_after_longer",
+    ),
+    Mutant(
+        "an order forgotten by the venue is called absent",
+        "O9",
+        ORDERS,
+        "            elif self._clock.now() - order.signed_at > FORGETS_AFTER:\n",
+        "            elif self._clock.now() - order.signed_at > 2 * FORGETS_AFTER:\n",
+        f"{OF_ORDERS}test_o9_an_order_that_the_venue_may_have_forgotten_is_left_to_a_person",
     ),
     Mutant(
         "claim without the lease",

@@ -103,6 +103,15 @@ MUTANTS: Final = (
         f"{OF_EXECUTION}test_closing_sells_what_is_owned_and_buys_the_short_back",
     ),
     Mutant(
+        "coins sold for a long that is not the pair's",
+        "H10",
+        EXECUTION,
+        "        gap = max(gap, -max(plan.spot, ZERO))\n",
+        "        pass\n",
+        f"{OF_EXECUTION}"
+        "test_h10_no_more_coins_are_sold_than_the_pair_owns_whatever_the_short_has_become",
+    ),
+    Mutant(
         "band of a sell on the wrong side",
         "H8",
         EXECUTION,
@@ -122,9 +131,17 @@ MUTANTS: Final = (
         "what stands alone is left alone",
         "H5",
         "services/executor/residual.py",
-        "            if self.stands_alone(desk) and self._executor.workers[name].is_idle:\n",
-        "            if self.stands_alone(desk) and not self._executor.workers[name].is_idle:\n",
+        "            if not desk.is_hedged and self._executor.workers[name].is_idle:\n",
+        "            if not desk.is_hedged and not self._executor.workers[name].is_idle:\n",
         f"{TESTS}test_residual.py::test_the_coin_follows_a_short_that_a_person_bought_back",
+    ),
+    Mutant(
+        "coins sold by hand are not missed",
+        "H5",
+        "services/executor/desk.py",
+        "        return fill.side is Side.SELL and is_ours\n",
+        "        return fill.side is Side.BUY and is_ours\n",
+        f"{TESTS}test_residual.py::test_r6_the_short_follows_coins_that_a_person_sold",
     ),
     Mutant(
         "new risk while the venue does not answer",
@@ -139,10 +156,19 @@ MUTANTS: Final = (
         "opens right after a settlement",
         "H9",
         "shared/domain/risk.py",
-        "now - behind < limits.after_settlement",
-        "behind - now < timedelta(0)",
+        "now - at < limits.after_settlement",
+        "now - at < timedelta(0)",
         "tests/shared/domain/test_risk.py::"
         "test_h9_nothing_opens_90_s_before_and_30_s_after_a_settlement",
+    ),
+    Mutant(
+        "a settlement counts once its rate is published",
+        "H9",
+        "shared/domain/risk.py",
+        "        yield market.settled_by\n",
+        "        yield market.settlements[-1].settled_at\n",
+        "tests/shared/domain/test_risk.py::"
+        "test_h9_a_settlement_whose_rate_is_not_published_yet_is_one_as_well",
     ),
     Mutant(
         "staleness by arrival only",
@@ -159,6 +185,24 @@ MUTANTS: Final = (
         "            if alone or not parts.executor.is_idle:\n",
         "            if alone or parts.executor.is_idle:\n",
         f"{TESTS}test_watchdog.py::test_one_leg_alone_is_removed_and_the_lease_given_back",
+    ),
+    Mutant(
+        "the executor takes the lease under a kill of level 4",
+        "K5",
+        "services/executor/lease.py",
+        "            if kills and kills[0].level >= SEVERS and not self._safe_mode:\n",
+        "            if kills and kills[0].level > SEVERS and not self._safe_mode:\n",
+        f"{TESTS}test_kill.py::test_level_4_ends_the_executor_which_does_not_come_back",
+    ),
+    Mutant(
+        "the watchdog does not come to act beside one order that stays",
+        "K5",
+        "services/executor/reconcile.py",
+        "    except (Transient, Malformed, OutcomeUnknown, Rejected) as error:\n"
+        '        log.warning("cancel_unanswered"',
+        '    except (Transient, Malformed) as error:\n        log.warning("cancel_unanswered"',
+        f"{TESTS}test_watchdog.py::"
+        "test_an_order_that_cannot_be_cancelled_holds_up_neither_the_others_nor_the_takeover",
     ),
     Mutant(
         "the lease given up while an order is open",

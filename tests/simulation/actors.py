@@ -21,6 +21,8 @@ from services.executor.main import (
 from services.executor.market import Freshness, Market
 from services.executor.metrics import ExecutorMetrics
 from services.executor.orders import Pace
+from services.executor.standby import run_until_quiet
+from services.executor.watchdog import Watchdog
 from services.executor.worker import Rules
 from services.strategy.engine import Engine
 from services.strategy.engine import Pace as StrategyPace
@@ -211,6 +213,55 @@ async def executor(actor: Actor, process: Process) -> None:
             await parts.lease.release()
 
 
+async def watchdog(actor: Actor, process: Process) -> None:
+    """Run the watchdog as ``standby.run`` does."""
+    stage = actor.stage
+    pool, redis, clock = (
+        actor.pool(process, "carry_watchdog"),
+        actor.bus(process),
+        actor.clock(process),
+    )
+    gateway = SimGateway(stage.world, process, stage.venue, clock, stage.sending)
+    names = [pair.name for pair in stage.pairs]
+
+    freshness = LIVE_FRESHNESS if stage.venue.speed == 1 else FAST_FRESHNESS
+
+    async def take_over() -> None:
+        relay = Relay(pool, redis, EPOCH, (EXECUTION_EVENTS,), clock)
+        market = Market(await wait_for_pairs(pool, names, clock.sleep), clock, freshness)
+        async with pool.acquire() as connection:
+            latest = await read_latest_quotes(connection, names)
+        market.quoted([QuoteUpdated(**asdict(row)) for row in latest])
+        parts = assemble(
+            gateway,
+            pool=pool,
+            doorbell=relay,
+            market=market,
+            clock=clock,
+            metrics=ExecutorMetrics(),
+            rules=Rules(stage.limits, ExecutionPolicy(), FEES, ENVIRONMENT),
+            pace=Pace(),
+            epoch=EPOCH,
+            owner=str(process),
+            history_start=HISTORY_START,
+            safe_mode=True,
+        )
+        if not await parts.lease.try_to_take():
+            return
+        stage.world.tally["watchdog takes over"] += 1
+        feed = Feed(pool, redis, market, parts, clock)
+        loops = (
+            *parts.loops, parts.reconciler.start, feed.follow_quotes, feed.follow_rules, relay.run,
+        )  # fmt: skip
+        try:
+            await run_until_quiet(parts, loops, clock, _never)
+        finally:
+            stage.world.note(process, "steps back")
+            await parts.lease.release()
+
+    await run_until_stopped(Watchdog(pool, gateway, clock, take_over).run)
+
+
 async def script(actor: Actor, process: Process) -> None:
     """Run a strategy that wants what the seed says, through the real outbox and relay."""
     pool, clock = actor.pool(process, "carry_strategy"), actor.clock(process)
@@ -307,3 +358,8 @@ def _was_overtaken(error: BaseException) -> bool:
     """Return whether another process leads now; the cursor may tell before the lease does."""
     told = ("lease of epoch", "another process consumes")
     return isinstance(error, InvariantViolation) and any(words in str(error) for words in told)
+
+
+async def _never() -> bool:
+    """No margin line is passed and no kill of level 3 stands."""
+    return False

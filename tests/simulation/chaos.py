@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from services.executor.lease import SEVERS
 from tests.simulation.actors import Actor, Stage
 from tests.simulation.clock import wall
 from tests.simulation.faults import MOMENTS, THEMES
@@ -157,7 +158,8 @@ class Chaos:
 
     def _press_level(self, level: int) -> None:
         self._stage.store.execute(PRESS_KILL, level, wall(self._world.loop))
-        self._world.later(self._dice.between(3.0, 20.0), self._lift)
+        longest = 40.0 if level >= SEVERS else 20.0  # long enough for the watchdog to act
+        self._world.later(self._dice.between(3.0, longest), self._lift)
 
     def _lift(self) -> None:
         self._stage.store.execute(LIFT_KILLS, wall(self._world.loop))

@@ -67,7 +67,7 @@ class SimGateway:
         venue.told.append(self._hear)
         process.on_death.append(self._hang_up)
 
-    async def check_account(self, symbols: Sequence[str]) -> KeyInfo:
+    async def check_account(self, symbols: Sequence[str], coins: Sequence[str]) -> KeyInfo:
         """As the port says."""
         return await self._read("account", lambda: KeyInfo("desk-1", True, False, (), None))
 

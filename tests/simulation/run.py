@@ -19,7 +19,7 @@ from shared.bus.streams import (
     STRATEGY_INTENTS,
 )
 from shared.domain.risk import RiskLimits
-from tests.simulation.actors import EPOCH, Actor, Stage, executor, script, strategy
+from tests.simulation.actors import EPOCH, Actor, Stage, executor, script, strategy, watchdog
 from tests.simulation.bus import SimRedis
 from tests.simulation.chaos import Chaos
 from tests.simulation.checks import Checks
@@ -150,6 +150,8 @@ class _Run(Run):
         self._actors += [
             Actor(self._stage, f"executor-{n}", executor) for n in range(1, dice.pick((2, 2, 2, 3)))
         ]
+        if world.dice("watchdog").chance(0.5):
+            self._actors.append(Actor(self._stage, "watchdog", watchdog))
         self._chaos = Chaos(self._stage, self._actors)
         self._seconds = dice.between(20.0, 60.0)
 

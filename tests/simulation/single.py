@@ -6,40 +6,28 @@ The venue's account says so. The executor runs alone, a watchdog beside it, as i
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
-from services.executor.assembly import assemble
-from services.executor.main import LIVE_FRESHNESS, Feed
-from services.executor.market import Market
-from services.executor.metrics import ExecutorMetrics
-from services.executor.orders import Pace
-from services.executor.standby import run_until_quiet
-from services.executor.watchdog import Watchdog
-from services.executor.worker import Rules
-from shared.bus.messages import PairWanted, QuoteUpdated
+from shared.bus.messages import PairWanted
 from shared.bus.outbox import READ_LAST, Relay
-from shared.bus.streams import EXECUTION_EVENTS, STRATEGY_INTENTS
+from shared.bus.streams import STRATEGY_INTENTS
 from shared.domain.instrument import Pair
 from shared.domain.order import OrderTicket, content_id
-from shared.domain.policy import ExecutionPolicy
 from shared.domain.risk import RiskLimits
 from shared.runtime.service import run_until_stopped
-from shared.store.instruments import wait_for_pairs
-from shared.store.quotes import read_latest_quotes
-from tests.simulation.actors import ENVIRONMENT, EPOCH, FEES, Actor, Source, Stage, executor
+from tests.simulation.actors import EPOCH, Actor, Source, Stage, executor, watchdog
 from tests.simulation.bus import SimRedis
 from tests.simulation.checks import FENCED, Checks
 from tests.simulation.collector import Collector
 from tests.simulation.faults import Swarm
-from tests.simulation.gateway import SimGateway
 from tests.simulation.loop import Process, VirtualLoop
 from tests.simulation.run import DEPOSIT, OPEN, Outcome, Run, played
 from tests.simulation.singles import PLANS, Case
 from tests.simulation.store import Outages, Store
-from tests.simulation.venue import ENDPOINTS, HALF_SPREAD, HISTORY_START, LAG_MAX, TICK, SimVenue
+from tests.simulation.venue import ENDPOINTS, HALF_SPREAD, LAG_MAX, TICK, SimVenue
 from tests.simulation.world import World
 
 T = TypeVar("T")
@@ -266,52 +254,6 @@ class _OpenAndClose(Source):
         )
 
 
-async def watchdog(actor: Actor, process: Process) -> None:
-    """Run the watchdog as ``standby.run`` does."""
-    stage = actor.stage
-    pool, redis, clock = (
-        actor.pool(process, "carry_watchdog"),
-        actor.bus(process),
-        actor.clock(process),
-    )
-    gateway = SimGateway(stage.world, process, stage.venue, clock, stage.sending)
-    names = [pair.name for pair in stage.pairs]
-
-    async def take_over() -> None:
-        relay = Relay(pool, redis, EPOCH, (EXECUTION_EVENTS,), clock)
-        market = Market(await wait_for_pairs(pool, names, clock.sleep), clock, LIVE_FRESHNESS)
-        async with pool.acquire() as connection:
-            latest = await read_latest_quotes(connection, names)
-        market.quoted([QuoteUpdated(**asdict(row)) for row in latest])
-        parts = assemble(
-            gateway,
-            pool=pool,
-            doorbell=relay,
-            market=market,
-            clock=clock,
-            metrics=ExecutorMetrics(),
-            rules=Rules(stage.limits, ExecutionPolicy(), FEES, ENVIRONMENT),
-            pace=Pace(),
-            epoch=EPOCH,
-            owner=str(process),
-            history_start=HISTORY_START,
-            safe_mode=True,
-        )
-        if not await parts.lease.try_to_take():
-            return
-        feed = Feed(pool, redis, market, parts, clock)
-        loops = (
-            *parts.loops, parts.reconciler.start, feed.follow_quotes, feed.follow_rules, relay.run,
-        )  # fmt: skip
-        try:
-            await run_until_quiet(parts, loops, clock, _never)
-        finally:
-            stage.world.note(process, "steps back")
-            await parts.lease.release()
-
-    await run_until_stopped(Watchdog(pool, gateway, clock, take_over).run)
-
-
 def run_case(case: Case, store: Store) -> Measured:
     """Return how long the pair stood on one leg in a case, and whether everything held."""
     world = SingleWorld(case)
@@ -335,8 +277,3 @@ def calm_commits(first: str, store: Store) -> dict[str, int]:
 
 
 ANY_PLAN: Final = "SELECT 1 FROM execution.plan"
-
-
-async def _never() -> bool:
-    """No margin line is passed and no kill of level 3 stands."""
-    return False

@@ -46,6 +46,11 @@ class FakeFeed:
             for hour, close in enumerate(self.closes.get((category, symbol), ()))
         ]
 
+    async def fetch_mark_ohlcv(
+        self, symbol: str, start: datetime, end: datetime
+    ) -> list[tuple[datetime, Decimal, Decimal, Decimal, Decimal, Decimal]]:
+        return []
+
     async def venue_time(self) -> datetime | None:
         return self.venue_at
 

@@ -51,7 +51,7 @@ class FakeGateway:
         self._placing = asyncio.Event()
         self._streams: list[asyncio.Queue[PrivateEvent]] = []
 
-    async def check_account(self, symbols: Sequence[str]) -> KeyInfo:
+    async def check_account(self, symbols: Sequence[str], coins: Sequence[str]) -> KeyInfo:
         return KeyInfo("desk-1", True, False, (), None)
 
     async def place_order(self, ticket: OrderTicket, signed_at: datetime) -> str:

@@ -16,7 +16,7 @@ import httpx
 
 from services.carry.demo.children import free_port
 
-READY_SECONDS = 30
+READY_SECONDS = 60.0
 
 
 @dataclass

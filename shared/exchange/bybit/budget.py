@@ -40,6 +40,7 @@ PER_SECOND: Final[Mapping[str, Mapping[str, int] | int]] = {
     "get_positions": 50,
     "get_wallet_balance": 50,
     "get_account_info": 50,
+    "get_collateral_info": 50,
     "get_user_setting_config": 50,
     "get_transaction_log": 25,
     "get_api_key_information": 10,

@@ -117,12 +117,24 @@ class BybitFeed:
         Bars that open in [start, end]; volume in base units. Whether the newest one is closed is
         judged by the venue's own clock.
         """
+        return await self._fetch_bars("get_kline", category, symbol, start, end)
+
+    async def fetch_mark_ohlcv(self, symbol: str, start: datetime, end: datetime) -> list[Bar]:
+        """Return closed hourly bars of a perpetual's mark price, oldest first; they have no volume.
+
+        Bars that open in [start, end].
+        """
+        return await self._fetch_bars("get_mark_price_kline", Category.LINEAR, symbol, start, end)
+
+    async def _fetch_bars(
+        self, method: str, category: Category, symbol: str, start: datetime, end: datetime
+    ) -> list[Bar]:
         now = parse_time(await self._rest.read("get_server_time"))
         bars: dict[datetime, Bar] = {}
         until = end
         while until >= start:
             result = await self._rest.read(
-                "get_kline",
+                method,
                 category=category.value,
                 symbol=symbol,
                 interval="60",

@@ -11,6 +11,12 @@ from shared.domain.errors import Malformed, Misconfigured, OutcomeUnknown
 from shared.domain.instrument import Category
 from shared.domain.money import plain
 from shared.domain.order import OrderTicket
+from shared.exchange.bybit.account import (
+    require_collateral,
+    require_cross_margin,
+    require_key,
+    require_positions,
+)
 from shared.exchange.bybit.budget import Budget, Priority
 from shared.exchange.bybit.budgeted import BudgetedRest
 from shared.exchange.bybit.endpoints import Endpoints
@@ -50,7 +56,6 @@ from shared.runtime.crash import CrashPoint, reached
 
 WINDOW: Final = timedelta(days=7)
 PAGES_MAX: Final = 10_000
-CROSS_MARGIN: Final = "REGULAR_MARGIN"
 
 
 class BybitGateway:
@@ -89,29 +94,26 @@ class BybitGateway:
         self._streams: list[SupervisedStream] = []
         self._probe = "BTCUSDT"
 
-    async def check_account(self, symbols: Sequence[str]) -> KeyInfo:
-        """Verify key, modes and price-limit behaviour, setting the latter where it differs.
+    async def check_account(self, symbols: Sequence[str], coins: Sequence[str]) -> KeyInfo:
+        """Verify the account; price-limit behaviour is set where it differs.
 
         Raises: Misconfigured with the remedy.
         """
         if symbols:
             self._probe = symbols[0]
-        key_row, account, positions = await asyncio.gather(
+        key_row, account, collateral, positions = await asyncio.gather(
             self._rest.read("get_api_key_information"),
             self._rest.read("get_account_info"),
+            self._rest.read("get_collateral_info"),
             asyncio.gather(
                 *(self._rest.read("get_positions", category="linear", symbol=s) for s in symbols)
             ),
         )
         key = parse_key(key_row)
-        _require_key(key, key_row, self._venue)
-        if account.get("marginMode") != CROSS_MARGIN:
-            raise Misconfigured(
-                f"The account's margin mode is {account.get('marginMode')}; "
-                "set it to cross (REGULAR_MARGIN), where spot backs the short."
-            )
-        if any(row.get("positionIdx", 0) != 0 for result in positions for row in rows(result)):
-            raise Misconfigured("The account is in hedge mode; switch USDT perpetuals to one-way.")
+        require_key(key, key_row, self._venue)
+        require_cross_margin(account)
+        require_collateral(rows(collateral), coins)
+        require_positions([row for result in positions for row in rows(result)])
         await self._refuse_moved_prices()
         return key
 
@@ -301,16 +303,3 @@ class BybitGateway:
 def _rejects(config: Mapping[str, Any]) -> bool:
     """Whether both products reject: the venue's two flags have opposite senses."""
     return config.get("lpaSpot") is False and config.get("lpaPerp") is True
-
-
-def _require_key(key: KeyInfo, row: Mapping[str, Any], venue: str) -> None:
-    if key.can_withdraw:
-        raise Misconfigured("The API key may withdraw; make one with trade rights only.")
-    if not key.can_trade:
-        raise Misconfigured(
-            "The API key may not trade spot and contracts; give it order and position rights."
-        )
-    if row.get("uta") != 1:
-        raise Misconfigured("The account is no unified account; upgrade it on Bybit first.")
-    if venue == "live" and not key.bound_ips:
-        raise Misconfigured("The API key is bound to no address; bind it to this server's.")

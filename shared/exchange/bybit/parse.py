@@ -259,11 +259,11 @@ def parse_time(result: Row) -> datetime:
 
 
 def parse_bars(result: Row) -> list[Bar]:
-    """Return bars as the venue lists them, newest first."""
+    """Return bars as the venue lists them, newest first; those of the mark have no volume."""
     found = result.get("list")
     if not isinstance(found, list) or not all(isinstance(row, list) for row in found):
         raise Malformed("list is no list of arrays")
-    return [_bar(dict(zip(BAR_FIELDS, row, strict=False))) for row in found]
+    return [_bar({"volume": "0", **dict(zip(BAR_FIELDS, row, strict=False))}) for row in found]
 
 
 def parse_private(message: Row) -> Iterator[OrderReport | ExecutionReport]:

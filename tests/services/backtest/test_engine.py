@@ -7,7 +7,6 @@ from decimal import Decimal
 import pytest
 
 from services.backtest.engine import RunResult, run_carry
-from shared.domain.errors import Misconfigured
 from shared.domain.policy import CarryPolicy, ExecutionPolicy
 from shared.domain.risk import RiskLimits
 from shared.history.files import read_history
@@ -122,7 +121,7 @@ def test_an_hour_that_one_pair_lacks_is_named_and_refused(sample: History) -> No
     gone = int((START + timedelta(hours=8)).timestamp()) * 1000
     part = sample.symbols["XRPUSDT"]
     holed = replace(part, bars=tuple(b for b in part.bars if b.at_ms != gone))
-    with pytest.raises(MalformedHistory, match="missing after 2023-11-11T07:00:00"):
+    with pytest.raises(MalformedHistory, match="XRPUSDT: the hour that ends of 2023-11-11T08"):
         run(History({**sample.symbols, "XRPUSDT": holed}))
 
 
@@ -150,8 +149,8 @@ def test_the_week_of_november_2022_keeps_sols_two_hour_settlements(sample: Histo
     start = datetime(2022, 11, 1, tzinfo=UTC)
     blind = replace(
         CarryPolicy(),
-        exit_margin=Decimal("-0.5"),
-        entry_margin=Decimal("-0.5"),
+        exit_margin=Decimal(-10),
+        entry_margin=Decimal(-10),
         loss_probability_max=Decimal(1),
         break_even_limit_settlements=10**6,
     )
@@ -191,24 +190,3 @@ def test_too_little_capital_is_refused_by_the_margin_limit_and_trades_nothing() 
     )
     assert result.fills == []
     assert set(result.refused) == {"margin"}
-
-
-def test_an_account_that_the_venue_would_liquidate_ends_the_run_by_name() -> None:
-    calm = flat_history("0.0005").symbols["BTCUSDT"]
-    torn_at = int((START + DAY).timestamp()) * 1000
-    # The perpetual trebles while spot stands: a short of 10,000 loses 20,000 of 11,000 USDT.
-    bars = tuple(
-        replace(b, perp=b.perp * 3, mark=b.mark * 3) if b.at_ms >= torn_at else b for b in calm.bars
-    )
-    history = History({"BTCUSDT": replace(calm, bars=bars)})
-    with pytest.raises(Misconfigured, match=r"liquidated at 2023-11-12T00:01:00\+00:00"):
-        run_carry(
-            history,
-            sample_rules(),
-            CarryPolicy(),
-            RiskLimits(),
-            ExecutionPolicy(),
-            deposit=Decimal(11_000),
-            start=START,
-            end=START + 3 * DAY,
-        )

@@ -7,6 +7,7 @@ which recomputed them from the same file.
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -41,7 +42,7 @@ def settlements(file: str, symbol: str) -> list[Settlement]:
     return [
         Settlement(r["funding_time"], Decimal(r["rate_str"]), r["interval_hours"])
         for r in rows
-        if r["symbol"] == symbol
+        if (r["exchange"], r["symbol"]) == ("binance", symbol)
     ]
 
 
@@ -80,6 +81,21 @@ def test_the_threshold_rule_gives_the_published_figures_only_when_told_to_look_a
     assert sum(t.net > 0 for t in run.trades) == 33
 
 
+def test_the_rates_have_the_published_mean_spread_and_extremes() -> None:
+    rates = [float(s.rate) for s in settlements("hfchiu_funding.parquet", "BTCUSDT")]
+    assert round(float(np.mean(rates)) * 100, 4) == 0.0121
+    assert round(float(np.std(rates, ddof=1)) * 100, 4) == 0.0224
+    assert round(100 * sum(r > 0 for r in rates) / len(rates), 1) == 86.9
+    assert sum(r > 0.0005 for r in rates) == 333
+    assert sum(r < -0.0005 for r in rates) == 13
+
+
+def test_the_published_annual_growth_follows_from_the_final_capital() -> None:
+    run = hfchiu(look_ahead=True)
+    days = 2108  # 2019-09-10 to 2025-06-18
+    assert round((float(run.final / 10_000) ** (365 / days) - 1) * 100, 2) == 10.88
+
+
 def test_by_default_the_threshold_rule_is_paid_from_the_next_settlement_on() -> None:
     run = hfchiu(look_ahead=False)
     assert round(run.final, 2) == Decimal("15968.81")
@@ -97,12 +113,12 @@ def test_a_held_short_collects_the_published_funding_to_the_last_digit(
     opens = {
         r["open_time"]: Decimal(repr(r["open"]))
         for r in pq.read_table(DATA / "aha_perp_open.parquet").to_pylist()
-        if r["symbol"] == symbol
+        if (r["exchange"], r["symbol"]) == ("binance", symbol)
     }
     (trade,) = [
         r
         for r in pq.read_table(DATA / "aha_hold_trades.parquet").to_pylist()
-        if r["symbol"] == symbol
+        if (r["exchange"], r["symbol"], r["market"]) == ("binance", symbol, "linear")
     ]
     quantity = Decimal(repr(trade["quantity"]))
     opened = trade["open_time"]

@@ -6,7 +6,7 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
-from services.executor.audit import Audit, audit
+from services.executor.audit import AUDIT_SECONDS, Audit, audit
 from shared.domain.errors import Misconfigured
 from shared.store.pool import WritePool
 from tests.support.executor import MS, running, venue
@@ -102,7 +102,7 @@ async def test_s12_what_was_derived_wrongly_is_named(
     assert any(named in difference for difference in done.differences)
 
 
-async def test_what_differs_is_alarmed_at_the_next_start(
+async def test_l3_what_differs_is_alarmed_at_the_next_start_and_pauses_entries(
     database: Database, pool: WritePool
 ) -> None:
     await a_day(pool)
@@ -115,6 +115,14 @@ async def test_what_differs_is_alarmed_at_the_next_start(
             if "books_differ" in await rig.alarms():
                 break
         assert "books_differ" in await rig.alarms()
+        await rig.want("1", minutes=600)
+        rig.quote(INSTANT + timedelta(minutes=600))
+        reason = str((await rig.finished(3))[2]["reason"])
+        assert reason.startswith("ledger_differs: books: day 2023-11-11 ")
+
+
+def test_l3_a_row_that_is_tampered_with_is_named_within_the_hour() -> None:
+    assert AUDIT_SECONDS <= 3_600
 
 
 async def test_books_without_the_venues_rows_are_refused(

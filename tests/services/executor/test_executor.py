@@ -304,6 +304,28 @@ async def test_a_resting_first_leg_is_hedged_fill_by_fill_and_the_rest_is_taken(
         await assert_books_agree(rig)
 
 
+async def test_nothing_rests_while_the_hedge_of_what_it_brought_is_in_doubt(
+    pool: WritePool,
+) -> None:
+    exchange = venue()
+    gateway = FakeGateway(exchange)
+    gateway.before.extend((None, lost, lost, lost, lost))
+    await alive(pool)
+    patient = replace(RESTING, maker_seconds=Decimal(60))
+    async with running(pool, exchange, gateway, execution=patient) as rig:
+        books(exchange, "linear", size="20")
+        rig.quote()
+        await rig.want("1")
+        await gateway.sent(1)
+        books(exchange, "linear", bid="10000.5", ask="10001", size="0.4")
+        books(exchange, "linear", size="20")
+        gateway.push()
+        (plan,) = await rig.finished(1)
+        assert plan["state"] == "hedged"
+        assert exchange.open_orders == []
+        await assert_books_agree(rig)
+
+
 async def test_nothing_rests_while_no_watchdog_lives(pool: WritePool) -> None:
     exchange = venue()
     async with running(pool, exchange, execution=RESTING) as rig:

@@ -37,6 +37,7 @@ class Scene:
         self.resort = LastResort(self.gateway, self.market, self.clock)
         self.desk = Desk(
             pair(),
+            spare_coin=lambda _: Decimal(0),
             journal=cast(Journal, None),  # nothing is stored: only what is owned is looked at
             market=self.market,
             clock=self.clock,

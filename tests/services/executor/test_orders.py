@@ -22,7 +22,12 @@ from shared.domain.instrument import Category
 from shared.domain.order import Leg, OrderTicket, Side
 from shared.exchange.ports import OrderReport
 from shared.store.kill import press_kill
-from shared.store.orders import AttemptRow, claim_attempt
+from shared.store.orders import (
+    AttemptRow,
+    claim_attempt,
+    read_doubted,
+    release_quarantined,
+)
 from shared.store.plans import insert_plan
 from shared.store.pool import WritePool
 from shared.store.positions import ensure_positions
@@ -82,7 +87,14 @@ async def claimed(pool: WritePool) -> AsyncIterator[Bench]:
     await lease.take()
     journal = Journal(pool, lease, SilentBell(), clock, metrics.alarms)
     market = Market([pair()], clock, Freshness(timedelta(hours=2), 60.0))
-    desk = Desk(pair(), journal=journal, market=market, clock=clock, metrics=metrics)
+    desk = Desk(
+        pair(),
+        spare_coin=lambda _: Decimal(0),
+        journal=journal,
+        market=market,
+        clock=clock,
+        metrics=metrics,
+    )
     attempt = AttemptRow(
         "order", "plan", "s", 1, "spot", "BTCUSDT", "Buy", Decimal(1), PRICE, False, "first",
         now, "c", None, None, None,
@@ -128,6 +140,22 @@ async def test_an_order_that_the_venue_took_and_lost_is_given_up_after_longer(
         # 8.25 s and 30 s more: the reads begun at seconds 39 and 40 prove it, and none is sent.
         assert bench.venue.began == list(range(41))
         assert bench.venue.signed == []
+        assert (await bench.stored())[0] == "absent"
+
+
+async def test_o9_an_order_that_the_venue_may_have_forgotten_is_left_to_a_person(
+    pool: WritePool,
+) -> None:
+    later = INSTANT + timedelta(days=4_000)
+    async with claimed(pool) as bench:
+        bench.order.signed_at -= timedelta(hours=20)
+        await bench.orders.settle(bench.desk, bench.order)
+        assert len(bench.venue.began) == 1  # a start does not wait for it for ever
+        assert (await bench.stored())[0] == "quarantined"
+        async with pool.acquire() as connection:  # it forbids new risk until somebody has said
+            assert await read_doubted(connection, later) == ["order"]
+            await release_quarantined(connection, "BTCUSDT", later)
+            assert await read_doubted(connection, later) == []
         assert (await bench.stored())[0] == "absent"
 
 

@@ -1,5 +1,6 @@
 """What stands alone: who takes it back, and who is told. One bitcoin at 9,999.5 / 10,000.5."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -61,7 +62,57 @@ async def test_a_strangers_short_beyond_ours_is_left_alone(pool: WritePool) -> N
         desk = rig.parts.executor.desks["BTCUSDT"]
         await rig.until(lambda: desk.is_foreign)
         assert desk.position.perp_quantity == Decimal(-1)
-        assert not rig.parts.residuals.stands_alone(desk)
+        assert desk.is_hedged
+
+
+async def test_r6_the_short_follows_coins_that_a_person_sold(pool: WritePool) -> None:
+    exchange = venue()
+    async with running(pool, exchange) as rig:
+        await opened(rig)
+        sold(exchange, "0.4")
+        rig.gateway.push()
+        plans = await rig.finished(2)
+        assert (plans[1]["state"], plans[1]["reason"]) == ("hedged", "residual")
+        desk = rig.parts.executor.desks["BTCUSDT"]
+        assert (desk.position.spot_quantity, desk.position.perp_quantity) == (
+            Decimal("0.600000998"),
+            Decimal("-0.6"),
+        )
+        assert desk.is_foreign  # until a person says what it was
+        assert await rig.parts.reconciler.differences() == []
+        assert await rig.ledger_difference() == {}
+
+
+async def test_coins_that_nobody_owned_may_be_sold_by_hand(pool: WritePool) -> None:
+    exchange = venue()
+    exchange.place(OrderRequest("spot", "BTCUSDT", "Buy", "Limit", Decimal(2), Decimal("10000.5")))
+    exchange.drain()
+    exchange.advance(exchange.now_ms + 60_000)
+    async with running(pool, exchange) as rig:
+        await opened(rig)
+        sold(exchange, "0.4")
+        rig.gateway.push()
+        desk = rig.parts.executor.desks["BTCUSDT"]
+        await rig.until(lambda: desk.is_foreign)
+        assert desk.position.spot_quantity == Decimal("1.000000998")
+        assert desk.is_hedged
+
+
+def sold(exchange: Exchange, quantity: str) -> None:
+    """A person sells coins by hand."""
+    exchange.place(
+        OrderRequest("spot", "BTCUSDT", "Sell", "Limit", Decimal(quantity), Decimal("9999.5"))
+    )
+
+
+async def test_a_short_alone_is_taken_back_although_somebody_else_trades(pool: WritePool) -> None:
+    async with running(pool, venue()) as rig:
+        await opened(rig)
+        desk = rig.parts.executor.desks["BTCUSDT"]
+        desk.is_foreign = True
+        desk.position = replace(desk.position, spot_quantity=Decimal("0.5"))
+        plans = await rig.finished(2)
+        assert (plans[1]["reason"], desk.position.perp_quantity) == ("residual", Decimal("-0.5"))
 
 
 async def test_a_leg_that_stays_alone_is_told_and_then_paged(

@@ -10,6 +10,8 @@ import pytest
 
 from services.executor.standby import MarginLine, run_until_quiet
 from services.executor.watchdog import Watchdog, must_flatten
+from shared.domain.errors import OutcomeUnknown
+from shared.domain.instrument import Category
 from shared.domain.order import Leg, client_order_id
 from shared.exchange.ports import MarginRates
 from shared.runtime.clock import SystemClock
@@ -74,6 +76,27 @@ async def test_silence_first_cancels_what_we_left_resting_and_then_takes_over(
     await silent_for(pool, seconds)
     await Watchdog(pool, FakeGateway(exchange), ManualClock(), taken).look()
     assert (len(exchange.open_orders), taken.times) == (resting_left, times)
+
+
+async def test_an_order_that_cannot_be_cancelled_holds_up_neither_the_others_nor_the_takeover(
+    pool: WritePool,
+) -> None:
+    exchange, taken = venue(), Taken()
+    resting(exchange, OURS)
+    resting(exchange, client_order_id("t1", "0" * 20, Leg.PERP, 2))
+    gateway = Stubborn(exchange)
+    await silent_for(pool, 16)
+    await Watchdog(pool, gateway, ManualClock(), taken).look()
+    assert ([order.link_id for order in exchange.open_orders], taken.times) == ([OURS], 1)
+
+
+class Stubborn(FakeGateway):
+    """Its venue never answers to one cancel."""
+
+    async def cancel_order(self, category: Category, symbol: str, link_id: str) -> None:
+        if link_id == OURS:
+            raise OutcomeUnknown("no reply")
+        await super().cancel_order(category, symbol, link_id)
 
 
 async def test_it_takes_over_again_only_each_minute_while_nobody_comes_back(

@@ -79,7 +79,7 @@ async def test_our_clients_sign_with_the_private_key_that_the_secret_holds(
             draw=lambda: 0.0,
         )
         try:
-            assert (await gateway.check_account(["BTCUSDT"])).can_trade
+            assert (await gateway.check_account(["BTCUSDT"], ["BTC"])).can_trade
             async with asyncio.timeout(timedelta(seconds=20).total_seconds()):
                 assert isinstance(await anext(gateway.private_events()), StreamReset)
         finally:

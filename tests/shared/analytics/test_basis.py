@@ -21,6 +21,12 @@ def test_the_newest_level_stands_among_the_history() -> None:
     assert got.z == pytest.approx(4 / 10**0.5)  # squares of twos: 40 over 4
 
 
+def test_a_basis_that_never_moved_stands_at_its_mean() -> None:
+    got = basis_standing([-0.0003] * 50)
+    assert got is not None
+    assert (got.z, got.percentile) == (0.0, 50.0)
+
+
 def test_one_level_alone_stands_nowhere() -> None:
     assert basis_standing([0.1]) is None
 

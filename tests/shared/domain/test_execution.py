@@ -120,6 +120,14 @@ def test_closing_sells_what_is_owned_and_buys_the_short_back() -> None:
     assert step("0", "0.000000998", "0", FIRST, HEDGE) == Finish(Outcome.FLAT)
 
 
+def test_h10_no_more_coins_are_sold_than_the_pair_owns_whatever_the_short_has_become() -> None:
+    # The venue took more of the short than ours: 1 coin stands beside a long of 0.4.
+    tries = (FIRST, HEDGE, HEDGE, HEDGE)
+    assert sent(step("0", "1", "0.4", *tries))[:4] == ("SPOT", "unwind", "Sell", "1")
+    assert step("0", "0", "0.4", *tries) == Finish(Outcome.BROKEN)
+    assert step("0", "-0.2", "0.4", *tries) == Finish(Outcome.BROKEN)
+
+
 def test_a_closing_plan_adds_to_neither_leg_when_one_stands_alone() -> None:
     assert sent(step("0", "2", "-1", FIRST))[:3] == ("SPOT", "unwind", "Sell")
     alone = step("0", "0", "-1", FIRST, first=Leg.PERP)

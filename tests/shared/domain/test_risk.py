@@ -3,13 +3,22 @@
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from shared.domain.instrument import Category, Pair
 from shared.domain.intents import HoldPair
 from shared.domain.risk import Refusal, RiskLimits, Stake, admit, review, review_price
-from tests.support.markets import EIGHT_HOURS, INSTANT, MIDNIGHT, instrument, market, quote
+from tests.support.markets import (
+    EIGHT_HOURS,
+    INSTANT,
+    MIDNIGHT,
+    instrument,
+    market,
+    quote,
+    settlements,
+)
 
 LIMITS = RiskLimits()
 OPEN = HoldPair("BTCUSDT", Decimal("1.2"), None, "worth_opening")
@@ -62,6 +71,18 @@ def test_h9_nothing_opens_90_s_before_and_30_s_after_a_settlement(
     now: object, expected: Refusal | None
 ) -> None:
     assert refusal(now=now) is expected
+
+
+@pytest.mark.parametrize(
+    "seen", [{"settled_by": MIDNIGHT, "funding_interval": None}, {"settled_by": None}]
+)
+def test_h9_a_settlement_whose_rate_is_not_published_yet_is_one_as_well(
+    seen: dict[str, Any],
+) -> None:
+    before = settlements("BTCUSDT", ["0.0003"] * 3, last_at=MIDNIGHT - EIGHT_HOURS)
+    for seconds, expected in ((29, Refusal.SETTLEMENT_WINDOW), (30, None)):
+        now = MIDNIGHT + timedelta(seconds=seconds)
+        assert refusal(now=now, settlements=before, **seen) is expected
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,16 @@ from tests.support.scripted_venue import Asked, ScriptedVenue, envelope
 
 QUERY_API = "/v5/user/query-api"
 CONFIG = "/v5/account/user-setting-config"
+COLLATERAL = {"currency": "BTC", "marginCollateral": True, "collateralSwitch": True}
+POSITION = {"symbol": "BTCUSDT", "positionIdx": 0, "leverage": "10"}
 REJECTING = {"lpaSpot": False, "lpaPerp": True}
 
 
 def serve_account(venue: ScriptedVenue) -> None:
     venue.on(QUERY_API, KEY)
     venue.on("/v5/account/info", {"marginMode": "REGULAR_MARGIN", "unifiedMarginStatus": 6})
-    venue.on("/v5/position/list", {"list": [{"symbol": "BTCUSDT", "positionIdx": 0}]})
+    venue.on("/v5/account/collateral-info", {"list": [COLLATERAL]})
+    venue.on("/v5/position/list", {"list": [{**POSITION, "leverage": "2"}]})
     venue.on(CONFIG, REJECTING)
 
 
@@ -32,7 +35,7 @@ async def test_a_sound_account_is_accepted_without_changing_it(
     venue: ScriptedVenue, gateway: BybitGateway
 ) -> None:
     serve_account(venue)
-    key = await gateway.check_account(["BTCUSDT"])
+    key = await gateway.check_account(["BTCUSDT"], ["BTC"])
     assert key.account == "1448939"
     assert {asked.method for asked in venue.asked} == {"GET"}
 
@@ -48,7 +51,13 @@ async def test_a_sound_account_is_accepted_without_changing_it(
             "withdraw",
         ),
         ("/v5/account/info", {"marginMode": "ISOLATED_MARGIN"}, "cross"),
-        ("/v5/position/list", {"list": [{"symbol": "BTCUSDT", "positionIdx": 1}]}, "one-way"),
+        ("/v5/position/list", {"list": [{**POSITION, "positionIdx": 1}]}, "one-way"),
+        ("/v5/position/list", {"list": [{**POSITION, "leverage": "1.99"}]}, "to 2 or more"),
+        (
+            "/v5/account/collateral-info",
+            {"list": [{**COLLATERAL, "collateralSwitch": False}]},
+            "BTC is switched off as collateral",
+        ),
     ],
 )
 async def test_an_account_that_would_hurt_is_refused_with_the_remedy(
@@ -57,7 +66,17 @@ async def test_an_account_that_would_hurt_is_refused_with_the_remedy(
     serve_account(venue)
     venue.on(path, result)
     with pytest.raises(Misconfigured, match=named):
-        await gateway.check_account(["BTCUSDT"])
+        await gateway.check_account(["BTCUSDT"], ["BTC"])
+
+
+async def test_only_what_backs_a_short_and_what_the_venue_would_take_must_be_collateral(
+    venue: ScriptedVenue, gateway: BybitGateway
+) -> None:
+    serve_account(venue)
+    off = {"marginCollateral": True, "collateralSwitch": False}
+    untaken = {**COLLATERAL, "marginCollateral": False, "collateralSwitch": False}
+    venue.on("/v5/account/collateral-info", {"list": [untaken, {**off, "currency": "SHIB"}]})
+    assert (await gateway.check_account(["BTCUSDT"], ["BTC"])).account == "1448939"
 
 
 async def test_a_live_key_must_be_bound_to_an_address(venue: ScriptedVenue) -> None:
@@ -71,7 +90,7 @@ async def test_a_live_key_must_be_bound_to_an_address(venue: ScriptedVenue) -> N
         draw=lambda: 0.0,
     )
     with pytest.raises(Misconfigured, match="bound to no address"):
-        await gateway.check_account(["BTCUSDT"])
+        await gateway.check_account(["BTCUSDT"], ["BTC"])
     await gateway.close()
 
 
@@ -89,7 +108,7 @@ async def test_prices_outside_the_limit_are_made_to_be_rejected(
     venue.answers[CONFIG] = lambda _: envelope(
         {"lpaSpot": config["spot"], "lpaPerp": not config["linear"]}
     )
-    await gateway.check_account(["BTCUSDT"])
+    await gateway.check_account(["BTCUSDT"], ["BTC"])
     assert config == {"spot": False, "linear": False}
 
 
@@ -100,7 +119,7 @@ async def test_an_account_that_keeps_moving_prices_is_refused(
     venue.on("/v5/account/set-limit-px-action", {})
     venue.on(CONFIG, {"lpaSpot": True, "lpaPerp": False})
     with pytest.raises(Misconfigured, match="limit-price action"):
-        await gateway.check_account(["BTCUSDT"])
+        await gateway.check_account(["BTCUSDT"], ["BTC"])
 
 
 async def test_an_order_missing_from_the_open_list_is_looked_up_in_the_history(

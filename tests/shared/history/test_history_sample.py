@@ -67,7 +67,7 @@ def test_the_files_are_those_their_provenance_names(folder: Path) -> None:
         for path in files
         if f"`{hashlib.sha256(path.read_bytes()).hexdigest()}`" not in provenance
     ]
-    assert len(files) == 4
+    assert len(files) >= 4
     assert unknown == []
 
 

@@ -9,6 +9,8 @@ FORBIDDEN = [
     ("carry_collector", "INSERT INTO strategy.late_instant VALUES (now(), 'x', now())"),
     ("carry_collector", "UPDATE market.funding_settlement SET rate = 0"),
     ("carry_collector", "DELETE FROM market.instrument"),
+    ("carry_collector", "UPDATE market.bar SET close = 1"),
+    ("carry_backtest", "INSERT INTO market.bar SELECT * FROM market.bar"),
     ("carry_strategy", "UPDATE execution.position SET target_quantity = 1"),
     ("carry_strategy", "INSERT INTO market.symbol_identity SELECT * FROM market.symbol_identity"),
     ("carry_strategy", "UPDATE execution.kill SET lifted_at = now()"),

@@ -1,0 +1,1 @@
+"""Books a trade list that others published, and says where their figures and ours part."""

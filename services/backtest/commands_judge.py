@@ -1,0 +1,225 @@
+"""``carry backtest walk-forward``, ``compare`` and ``report``."""
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from rich.console import Console
+
+from services.backtest.commands_data import store_run
+from services.backtest.options import amount_option, hour_option, names_option
+from shared.config.settings import load_settings
+from shared.domain.errors import Malformed, Misconfigured
+from shared.history.files import read_history
+from shared.history.records import History
+
+if TYPE_CHECKING:
+    from services.backtest.sweep.market import SweepMarket
+    from services.backtest.sweep.terms import Grid, Terms
+    from services.backtest.walk import Walk
+
+WALK_KIND: Final = "walk-forward"
+"""What ``research.run`` calls it."""
+
+CashRate = Annotated[
+    str | None, typer.Option(help="What cash earns a year, to compare with: 0.045.")
+]
+
+screen = Console(stderr=True, highlight=False)
+
+
+def walk_forward(
+    start: Annotated[str | None, typer.Option("--from", help="First instant, ISO, UTC.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Last instant, ISO, UTC.")] = None,
+    folder: Annotated[Path | None, typer.Option("--data", help="Other history.")] = None,
+    symbols: Annotated[str | None, typer.Option(help="Comma-separated; default all.")] = None,
+    folds: Annotated[int, typer.Option(min=1, help="Tests, each after its own past.")] = 5,
+    spans: Annotated[str, typer.Option(help="Smoothing, settlements.")] = "9,21,63",
+    entries: Annotated[str, typer.Option(help="Enter above, rate per 8 h.")] = (
+        "0.00005,0.0001,0.00015,0.0002,0.0003"
+    ),
+    exits: Annotated[str, typer.Option(help="Leave below, rate per 8 h.")] = (
+        "-0.0001,-0.00005,0,0.00005,0.0001"
+    ),
+    holds: Annotated[str, typer.Option(help="Held at most, settlements.")] = "90",
+    notional: Annotated[str, typer.Option(help="USDT a pair.")] = "10000",
+    cap: Annotated[int, typer.Option(min=1, help="Pairs held at most.")] = 5,
+    deposit: Annotated[str, typer.Option(help="All capital, what returns are of.")] = "100000",
+    cash_rate: CashRate = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Where the HTML page goes.")] = None,
+    no_report: Annotated[bool, typer.Option(help="Write no HTML page.")] = False,
+) -> None:
+    """Choose on the past, be judged on what comes after, fold by fold; then say robust or fragile.
+
+    The grid runs on the compiled engine. What the longest hold could carry into a test is left out
+    of its training.
+    """
+    from services.backtest.report import write_stored
+    from services.backtest.sweep.terms import Grid, Terms
+    from services.backtest.walk_record import walk_record
+
+    cash = _cash(cash_rate)
+    began, started_at = time.monotonic(), datetime.now(UTC)
+    grid = Grid(
+        spans=_counts("--spans", spans),
+        entries=_rates("--entries", entries),
+        exits=_rates("--exits", exits),
+        holds=_counts("--holds", holds),
+    )
+    terms = Terms(
+        notional=amount_option("--notional", notional),
+        cap=cap,
+        capital=amount_option("--deposit", deposit),
+    )
+    history = _history(folder, symbols)
+    market = _market(history, _span(history, start, end))
+    done = _walked(market, grid, terms, folds)
+    given = {"symbols": ", ".join(history.symbols), "deposit": deposit}
+    record = walk_record(done, market, grid, given, time.monotonic() - began)
+    store_run(record["parameters"], record, started_at, WALK_KIND)
+    path = report or Path("reports") / f"walk-forward-{record['start']}-{record['end']}.html"
+    if not no_report:
+        write_stored(path, record, cash)
+    if as_json:
+        typer.echo(json.dumps(record))
+        return
+    _say(record, path if not no_report else None)
+
+
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="Stored runs: files, folders, ids.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Put two to four stored runs side by side: what differs, and whether the days can tell."""
+    from services.backtest import compare as comparing
+    from services.backtest.stored import stored_run
+
+    found = comparing.compare({name: stored_run(name, _database) for name in runs})
+    if as_json:
+        typer.echo(json.dumps(comparing.as_json(found)))
+        return
+    output = Console(highlight=False)
+    output.print(comparing.as_table(found))
+    for difference in found.differences:
+        output.print(difference.says, markup=False, soft_wrap=True)
+
+
+def report(
+    run: Annotated[str, typer.Argument(help="A stored run: a file, a folder, an id.")],
+    walk: Annotated[
+        str | None, typer.Option("--walk-forward", help="Its verdict: a stored walk-forward.")
+    ] = None,
+    cash_rate: CashRate = None,
+    page: Annotated[Path | None, typer.Option("--report", help="Where the HTML page goes.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Make the HTML page of a stored run again, without running it again."""
+    from services.backtest.record import RUN, WALK
+    from services.backtest.report import write_page
+    from services.backtest.stored import stored_run
+
+    cash = _cash(cash_rate)
+    record = stored_run(run, _database)
+    judged = None if walk is None else stored_run(walk, _database)
+    if judged is not None and (record["format"] != RUN or judged["format"] != WALK):
+        raise Misconfigured("--walk-forward joins a stored walk-forward to the page of one run.")
+    path = page or Path("reports") / f"{record['id']}.html"
+    write_page(path, record, judged, cash=cash)
+    typer.echo(
+        json.dumps({"id": record["id"], "page": str(path)}) if as_json else f"Report: {path}"
+    )
+
+
+def _database() -> str:
+    return load_settings("backtest").database.dsn
+
+
+def _market(history: History, span: tuple[datetime, datetime]) -> "SweepMarket":
+    from services.backtest.sweep.market import market_of
+
+    try:
+        return market_of(history, *(int(at.timestamp() * 1000) for at in span))
+    except Malformed as error:
+        raise Misconfigured(f"The history cannot be used: {error}") from error
+
+
+def _walked(market: "SweepMarket", grid: "Grid", terms: "Terms", folds: int) -> "Walk":
+    from services.backtest.progress import progress_bar
+    from services.backtest.walk import walk
+
+    with progress_bar(screen) as bar:
+        task = bar.add_task("settings", total=None)
+        return walk(
+            market,
+            grid,
+            terms,
+            folds,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
+
+
+def _say(record: dict[str, Any], path: Path | None) -> None:
+    from services.backtest.page_walk import as_table, headline
+
+    output = Console(highlight=False)
+    output.print(headline(record), style="bold", markup=False)
+    output.print(as_table(record))
+    output.print(f"{len(record['sets'])} settings in {record['seconds']:.1f} s", style="dim")
+    if path is not None:
+        output.print(f"Report: {path}, stored: {path.with_suffix('.json')}", markup=False)
+
+
+def _history(folder: Path | None, symbols: str | None) -> History:
+    wanted = [name.upper() for name in names_option(symbols)]
+    try:
+        return read_history(folder, wanted or None)
+    except (Malformed, OSError) as error:
+        raise Misconfigured(f"The history cannot be read: {error}") from error
+
+
+def _span(history: History, start: str | None, end: str | None) -> tuple[datetime, datetime]:
+    from services.backtest.engine import coverage
+
+    covered = coverage(history).values()
+    if not covered:
+        raise Misconfigured("The history holds no bar: name another folder with --data.")
+    first = min(span[0] for span in covered) if start is None else hour_option("--from", start)
+    last = (
+        max(span[1] for span in covered) + timedelta(hours=1)
+        if end is None
+        else hour_option("--to", end)
+    )
+    if first >= last:
+        raise Misconfigured(f"--from {first.isoformat()} is not before --to {last.isoformat()}.")
+    return first, last
+
+
+def _cash(text: str | None) -> Decimal | None:
+    if text is None:
+        return None
+    rates = _rates("--cash-rate", text)
+    if len(rates) != 1 or abs(rates[0]) >= 1:
+        raise Misconfigured(f"--cash-rate {text} is no rate a year: write 0.045.")
+    return rates[0]
+
+
+def _counts(option: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(sorted({int(name) for name in names_option(text)}))
+    except ValueError as error:
+        raise Misconfigured(f"{option} {text} is no list of counts: write 9,21,63.") from error
+
+
+def _rates(option: str, text: str) -> tuple[Decimal, ...]:
+    try:
+        rates = {Decimal(name) for name in names_option(text)}
+    except InvalidOperation as error:
+        raise Misconfigured(f"{option} {text} is no list of rates: write 0,0.0001.") from error
+    if not all(rate.is_finite() for rate in rates):
+        raise Misconfigured(f"{option} {text} is no list of rates: write 0,0.0001.")
+    return tuple(sorted(rates))

@@ -1,0 +1,201 @@
+"""``carry backtest sweep``: many parameter sets over recorded history."""
+
+import json
+import tomllib
+from collections.abc import Callable
+from dataclasses import fields
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from shared.domain.errors import Malformed, Misconfigured
+from shared.domain.money import plain
+from shared.history.files import read_history
+
+KIND: Final = "sweep"
+SHOWN: Final = 10
+BEST_KEPT: Final = 100
+GRID: Final = {
+    "spans": "3,6,12,24,48",
+    "entries": "0.00005,0.0001,0.00015,0.0002,0.0003",
+    "exits": "-0.0001,0,0.00005,0.0001",
+    "holds": "9,30,90,270",
+}
+EVER: Final = 2**62
+
+Record = Callable[[str, dict[str, Any], dict[str, Any]], str | None]
+"""Stores a finished run (kind, parameters, result); returns its id, None without a database."""
+
+
+class SetsPerSecond(ProgressColumn):
+    """How many sets are finished each second."""
+
+    def render(self, task: Task) -> Text:
+        """Return the rate of this task."""
+        return Text(f"{task.speed:,.0f} sets/s" if task.speed else "– sets/s")
+
+
+def add_sweep(app: typer.Typer, record: Record) -> None:
+    """Add the command to ``carry backtest``."""
+
+    @app.command()
+    def sweep(
+        folder: Annotated[Path | None, typer.Option("--data", help="Other history.")] = None,
+        symbols: Annotated[str | None, typer.Option(help="Comma-separated; default all.")] = None,
+        start: Annotated[str | None, typer.Option("--from", help="First instant, UTC.")] = None,
+        end: Annotated[str | None, typer.Option("--to", help="Last instant, UTC.")] = None,
+        spans: Annotated[str | None, typer.Option(help="EMA spans, in settlements.")] = None,
+        entries: Annotated[str | None, typer.Option(help="Enter above; rates per 8 h.")] = None,
+        exits: Annotated[str | None, typer.Option(help="Leave below; rates per 8 h.")] = None,
+        holds: Annotated[str | None, typer.Option(help="Longest holds, in settlements.")] = None,
+        grid: Annotated[Path | None, typer.Option(help="Lists and terms in a TOML file.")] = None,
+        results: Annotated[Path | None, typer.Option(help="Where chunks are kept.")] = None,
+        scheduler: Annotated[str | None, typer.Option(help="A Dask scheduler: tcp://...")] = None,
+        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    ) -> None:
+        """Try every combination of the lists; a sweep that was stopped goes on where it was."""
+        from services.backtest.sweep.chunks import here, sweep_stored
+        from services.backtest.sweep.cluster import Cluster
+        from services.backtest.sweep.market import market_of
+
+        given = {"spans": spans, "entries": entries, "exits": exits, "holds": holds}
+        lists, terms = _wanted(given, grid)
+        wanted = None if symbols is None else [s.strip().upper() for s in symbols.split(",")]
+        try:
+            history = read_history(folder, wanted)
+            market = market_of(history, _instant("--from", start, 0), _instant("--to", end, EVER))
+        except (Malformed, OSError) as error:
+            raise Misconfigured(f"The history cannot be used: {error}") from error
+        place = results or Path("reports") / f"sweep-{market.digest()[:12]}"
+        with _progress() as bar:
+            task = bar.add_task("sets", total=None)
+            found = sweep_stored(
+                market,
+                lists.sets(),
+                terms,
+                place,
+                compute=here if scheduler is None else Cluster(scheduler),
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+            seconds = bar.tasks[0].elapsed or 0.0
+        order = sorted(range(len(found)), key=lambda i: (-int(found.net[i]), i))
+        said = {
+            "symbols": list(market.symbols),
+            "from": _text(market.start_ms),
+            "to": _text(market.start_ms + (market.hours - 1) * 3_600_000),
+            "days": len(found.days),
+            "capital": plain(terms.all_capital),
+            "sets": len(found),
+            "results": str(place),
+            "seconds": round(seconds, 3),
+            "best": [found.row(i) for i in order[:BEST_KEPT]],
+        }
+        asked = {name: str(getattr(lists, name)) for name in GRID}
+        asked |= {"data": str(folder or "sample"), "market": market.digest()}
+        run_id = record(KIND, asked, said)
+        if as_json:
+            rows = [found.row(i) for i in range(len(found))]
+            typer.echo(json.dumps({**said, "run": run_id, "rows": rows}))
+            return
+        output = Console(highlight=False)
+        output.print(_table(said))
+        output.print(f"{len(found)} sets in {seconds:.1f} s; chunks: {place}", markup=False)
+
+
+def _wanted(given: dict[str, str | None], path: Path | None) -> tuple[Any, Any]:
+    """Return the lists and the terms: options before the file before what is built in."""
+    from services.backtest.sweep.terms import Grid, Terms
+
+    stated: dict[str, Any] = {}
+    if path is not None:
+        try:
+            stated = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise Misconfigured(f"--grid {path} cannot be read: {error}") from error
+    costs = stated.pop("terms", {})
+    known = {field.name for field in fields(Terms)}
+    for name in [*(n for n in stated if n not in GRID), *(n for n in costs if n not in known)]:
+        choice = ", ".join([*GRID, *sorted(known)])
+        raise Misconfigured(f"--grid {path} has no use for {name}: choose from {choice}.")
+    lists: dict[str, list[Decimal]] = {}
+    for name, built_in in GRID.items():
+        values: Any = given[name] or stated.get(name) or built_in
+        parts = values.split(",") if isinstance(values, str) else values
+        lists[name] = [_number(f"--{name}", part) for part in parts]
+    for name in ("spans", "holds"):
+        for value in lists[name]:
+            if value != int(value):
+                raise Misconfigured(f"--{name} {value} is no whole number of settlements.")
+    numbers: dict[str, Any] = {n: int(v) if n == "cap" else _number(n, v) for n, v in costs.items()}
+    return (
+        Grid(
+            tuple(int(v) for v in lists["spans"]),
+            tuple(lists["entries"]),
+            tuple(lists["exits"]),
+            tuple(int(v) for v in lists["holds"]),
+        ),
+        Terms(**numbers),
+    )
+
+
+def _number(option: str, text: object) -> Decimal:
+    try:
+        number = Decimal(str(text).strip())
+    except InvalidOperation as error:
+        raise Misconfigured(f"{option} {text} is no number: write 3,6,12.") from error
+    if not number.is_finite():
+        raise Misconfigured(f"{option} {text} is no number: write 3,6,12.")
+    return number
+
+
+def _instant(option: str, text: str | None, default: int) -> int:
+    if text is None:
+        return default
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Misconfigured(f"{option} {text} is no instant: write 2023-11-11T00:00.") from error
+    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    return int(at.timestamp()) * 1000
+
+
+def _text(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat()
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        SetsPerSecond(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True, highlight=False),
+        transient=True,
+    )
+
+
+def _table(said: dict[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    names = ("span", "entry", "exit", "hold", "trades", "funding", "basis", "fees", "net")
+    for name in (*names, "drawdown"):
+        table.add_column(name, justify="right")
+    for row in said["best"][:SHOWN]:
+        amounts = [f"{Decimal(row[name]):,.0f}" for name in (*names[5:], "drawdown")]
+        table.add_row(*(str(row[name]) for name in names[:5]), *amounts)
+    return table

@@ -1,0 +1,34 @@
+"""Reads what the command line is given, each wrong value in one sentence."""
+
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+
+from shared.domain.errors import Misconfigured
+
+
+def names_option(text: str | None) -> tuple[str, ...]:
+    """Return the comma-separated names, none for None."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def amount_option(option: str, text: str) -> Decimal:
+    """Return an amount above zero; raises Misconfigured."""
+    try:
+        amount = Decimal(text)
+    except InvalidOperation as error:
+        raise Misconfigured(f"{option} {text} is no amount: write 100000.") from error
+    if not (amount.is_finite() and amount > 0):
+        raise Misconfigured(f"{option} {text} is not above zero.")
+    return amount
+
+
+def hour_option(option: str, text: str) -> datetime:
+    """Return a full hour, UTC; raises Misconfigured."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Misconfigured(f"{option} {text} is no instant: write 2023-11-11T00:00.") from error
+    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    if at.minute or at.second or at.microsecond:
+        raise Misconfigured(f"{option} {text} is not on a full hour.")
+    return at

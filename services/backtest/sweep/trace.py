@@ -1,0 +1,90 @@
+"""One set in full: every pair, booking and balance, to look at or to hold to another engine."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.backtest.sweep.columns import columns_of
+from services.backtest.sweep.fixed import PER_RATE, PER_UNIT, RATE, UNIT, mul_round
+from services.backtest.sweep.kernel import (
+    DRAWDOWN,
+    ENTERED,
+    FIGURES,
+    LEFT,
+    NET,
+    QUANTITY,
+    SYMBOL,
+    TRADE_FIELDS,
+    TRADES,
+    fill_best,
+    fill_next_exit,
+    sum_up,
+    walk,
+)
+from services.backtest.sweep.market import Ints, SweepMarket
+from services.backtest.sweep.signals import ema_signals
+from services.backtest.sweep.terms import ParameterSet, Terms, as_params, check_range
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """Money in 1e-8; ``figures`` (7,) and the fields of ``pairs`` (n, 11) as ``kernel`` names them.
+
+    ``pairs`` in the order of entries. ``payments`` (m, 3): pair, instant, amount. ``equity`` (T,):
+    before each hour's bookings. ``balances`` (K,): cash after each instant.
+    """
+
+    pairs: Ints
+    payments: Ints
+    equity: Ints
+    balances: Ints
+    figures: Ints
+
+    @property
+    def net(self) -> int:
+        """What is left in the end."""
+        return int(self.figures[NET])
+
+    @property
+    def drawdown(self) -> int:
+        """The deepest fall of the hourly equity, >= 0."""
+        return int(self.figures[DRAWDOWN])
+
+
+def trace(market: SweepMarket, one: ParameterSet, terms: Terms) -> Trace:
+    """Run one set through the compiled walk and keep everything.
+
+    Raises: Misconfigured as ``sweep`` does.
+    """
+    check_range(market, terms)
+    c, params, t = columns_of(market), as_params([one])[0], terms.in_units()[:5]
+    signals = ema_signals(c.signal_rate, one.span)
+    instants, symbols = signals.shape
+    most = min(2 * terms.cap, symbols)
+    who, value = np.empty((instants, most), np.int32), np.empty((instants, most), np.int64)
+    fill_best(c, signals, who, value)
+    following = np.empty((instants, symbols), np.int32)
+    fill_next_exit(c, signals, params[2], following)
+    marks, cash = np.empty(market.hours, np.int64), np.empty(instants, np.int64)
+    blocked, until = np.empty(symbols, np.int64), np.empty(terms.cap, np.int64)
+    figures, field = np.zeros(FIGURES, np.int64), np.empty(TRADE_FIELDS, np.int64)
+    pairs = np.empty((symbols * instants, TRADE_FIELDS), np.int64)
+    walk(
+        c, who, value, following, params[1], params[3], t, marks, cash,
+        blocked, until, field, figures, pairs,
+    )  # fmt: skip
+    sum_up(c, marks, cash, figures)
+    pairs = pairs[: figures[TRADES]]
+    return Trace(pairs, _payments(market, pairs), marks, np.cumsum(cash), figures)
+
+
+def _payments(market: SweepMarket, pairs: Ints) -> Ints:
+    rows = []
+    for i, pair in enumerate(pairs):
+        s = pair[SYMBOL]
+        for j in range(pair[ENTERED] + 1, pair[LEFT] + 1):
+            if market.interval[s, j]:
+                mark = market.mark[s, market.at[j]]
+                value = mul_round(pair[QUANTITY], mark, UNIT, PER_UNIT)
+                rows.append((i, j, mul_round(value, market.rate[s, j], RATE, PER_RATE)))
+    return np.array(rows, np.int64).reshape(-1, 3)
