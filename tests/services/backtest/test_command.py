@@ -79,7 +79,7 @@ async def test_a_run_from_the_store_equals_one_from_files_and_is_left_there(
     monkeypatch.setenv("CARRY_DATABASE_URL", database.dsn_for("carry_collector"))
     first, end = (
         int(datetime(2023, month, day, tzinfo=UTC).timestamp()) * 1000
-        for month, day in ((10, 25), (11, 15))
+        for month, day in ((7, 10), (11, 15))
     )
     for name in SCHEMAS:
         column = "funding_time" if name == "funding.parquet" else "open_time"

@@ -151,7 +151,8 @@ def test_trap_20_an_interval_that_changes_is_followed_and_each_settlement_paid_o
         for b in calm.bars
         if b.at_ms % ((2 if changed < b.at_ms <= back else 8) * HOUR_MS) == 0
     )
-    result = run(replace(calm, settlements=two_hourly))
+    before = tuple(s for s in calm.settlements if s.at_ms < two_hourly[0].at_ms)
+    result = run(replace(calm, settlements=(*before, *two_hourly)))
     # Opened at 00:01: three on the first day, twelve on the second, two days of three less the
     # midnight at which the run ends.
     assert result.settlements == 3 + 12 + 3 + 2
@@ -265,7 +266,8 @@ def test_b3_fees_follow_their_tiers_by_date() -> None:
     half = Fees(Decimal("0.0005"), Decimal("0.0005"))
     free = Fees(Decimal(0), Decimal(0))
     tiers = (FeeTier(START - DAY, half, free), FeeTier(START + DAY, free, half))
-    late = flat("ETHUSDT", "2000", first=START - 6 * DAY)
+    # 42 days and 7 of three settlements: the 147th, with which it is known enough, is a day on.
+    late = flat("ETHUSDT", "2000", first=START - 6 * DAY, past=42 * DAY)
     result = run(flat(), late, given=Assumptions(tiers=tiers))
     fees = {
         (b.pair, b.fill.category.value): (b.fill.fee, b.fill.quantity, b.fill.price, b.decided_at)
