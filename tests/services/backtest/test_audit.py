@@ -18,6 +18,7 @@ from shared.domain.risk import RiskLimits
 from shared.history.files import read_history
 from shared.history.records import Bar, History, SymbolHistory
 from shared.history.rules import sample_rules
+from tests.services.backtest.steadfast import steadfast
 
 START = datetime(2023, 11, 11, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -44,6 +45,7 @@ def honest(history: History) -> RunResult:
         deposit=Decimal(100_000),
         start=START,
         end=START + 36 * HOUR,
+        chooser=steadfast({"BTCUSDT": "0.25"}),
     )
 
 
