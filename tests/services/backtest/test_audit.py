@@ -140,5 +140,8 @@ def test_the_command_says_what_it_found_and_ends_well() -> None:
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     findings = json.loads(done.stdout)["findings"]
-    assert len(findings) == 4 + len(MOVES)
+    assert len(findings) == 2 * (4 + len(MOVES))
     assert all(f["passed"] for f in findings)
+    words = {f["question"]: f["words"] for f in findings}
+    assert words["hold: mark comes one step late"] == "moved basis, funding"
+    assert words["hold: rate comes one step late"] == "moved funding"
