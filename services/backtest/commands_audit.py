@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ DAYS = 4
 HOUR = timedelta(hours=1)
 NOTIONAL = Decimal(5_000)
 
-Rule = Callable[[], Chooser]
+Rule = Callable[[datetime], Chooser]
 
 screen = Console(stderr=True, highlight=False)
 
@@ -68,12 +68,13 @@ def audit_command(
         def run(rule: Rule, changed: History) -> RunResult:
             result = run_carry(
                 changed, sample_rules(), policy.carry, policy.limits, policy.execution,
-                deposit=Decimal(100_000), start=first, end=last, chooser=rule(),
+                deposit=Decimal(100_000), start=first, end=last, chooser=rule(leaves_at),
             )  # fmt: skip
             shown.advance(task)
             return result
 
         middle, *_ = evenly(first, last, 1)
+        *_, leaves_at = evenly(first, last, 3)
         instants = [first + HOUR, *evenly(first, last, cuts)]
         found = [
             replace(finding, question=f"{name}: {finding.question}")
@@ -88,27 +89,30 @@ def audit_command(
         raise typer.Exit(1)
 
 
-def hold() -> Chooser:
-    """Return a rule that opens each pair once, worth ``NOTIONAL``, and holds it, whatever comes.
+def hold(leaves_at: datetime) -> Chooser:
+    """Return a rule that opens each pair once, worth ``NOTIONAL``, and closes it at an instant.
 
     The policy may find nothing worth holding, and an input that nobody trades on proves nothing.
     """
     opened: set[str] = set()
 
-    def choose(_: Portfolio, market: MarketSnapshot, __: CarryPolicy) -> Decision:
+    def choose(portfolio: Portfolio, market: MarketSnapshot, _: CarryPolicy) -> Decision:
         intents = []
         for name, of in sorted(market.pairs.items()):
-            if name in opened or of.spot is None or of.perp is None:
+            if of.spot is None or of.perp is None:
                 continue
-            opened.add(name)
-            quantity = floor_to(NOTIONAL / of.spot.ask, of.pair.common_lot)
-            intents.append(HoldPair(name, quantity, None, "audit"))
+            if market.instant >= leaves_at and portfolio.quantity(name):
+                intents.append(HoldPair(name, Decimal(0), None, "audit"))
+            elif name not in opened:
+                opened.add(name)
+                quantity = floor_to(NOTIONAL / of.spot.ask, of.pair.common_lot)
+                intents.append(HoldPair(name, quantity, None, "audit"))
         return Decision(market.instant, tuple(intents), ())
 
     return choose
 
 
-RULES: Final[Mapping[str, Rule]] = {"hold": hold, "policy": lambda: decide}
+RULES: Final[Mapping[str, Rule]] = {"hold": hold, "policy": lambda _: decide}
 
 
 def _plain(finding: Finding) -> dict[str, object]:

@@ -143,5 +143,8 @@ def test_the_command_says_what_it_found_and_ends_well() -> None:
     assert len(findings) == 2 * (4 + len(MOVES))
     assert all(f["passed"] for f in findings)
     words = {f["question"]: f["words"] for f in findings}
-    assert words["hold: mark comes one step late"] == "moved basis, funding"
+    # Closed at 18:00: a late last price changes that fill, and no figure before it.
+    assert words["hold: perp comes one step late"] == (
+        "moved no figure, then trades from 2023-11-11 18:01:00+00:00 on"
+    )
     assert words["hold: rate comes one step late"] == "moved funding"
