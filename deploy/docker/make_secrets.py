@@ -12,7 +12,9 @@ from typing import NamedTuple
 OWNER = Path("/run/carry-owner")  # only the database and the migrations see this volume
 SHARED = Path("/run/carry")
 SERVICES = 10_001  # the group of every service that uses the bus
-MIGRATE, SIMULATOR, COLLECTOR, STRATEGY, EXECUTOR, API, BACKTEST, WATCHDOG = range(10_010, 10_018)
+MIGRATE, SIMULATOR, COLLECTOR, STRATEGY, EXECUTOR, API, BACKTEST, WATCHDOG, SWEEP = range(
+    10_010, 10_019
+)
 REDIS = 10_020
 GRAFANA = 472  # the user of the public image
 
@@ -43,7 +45,11 @@ FILES = (
     Secret(SHARED / "watchdog_api_secret", WATCHDOG, SIMULATOR),
     Secret(SHARED / "grafana", GRAFANA, 0, 0o400),
 )
-FOLDERS = ((Path("/data/redis"), REDIS), (Path("/data/simulator"), SIMULATOR))
+FOLDERS = (
+    (Path("/data/redis"), REDIS),
+    (Path("/data/simulator"), SIMULATOR),
+    (Path("/data/sweep"), SWEEP),
+)
 REDIS_CONF = """\
 requirepass {password}
 dir /data

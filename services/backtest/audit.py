@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from services.backtest.result import EquityPoint, RunResult
 from services.backtest.timeline import instant_of, ms_of
+from shared.domain.instrument import Category
 from shared.history.records import HOUR_MS, Bar, History, Settlement, SymbolHistory
 
 Run = Callable[[History], RunResult]
@@ -76,7 +77,7 @@ def shifted(run: Run, whole: RunResult, history: History, name: str, at: datetim
         words = f"moved {', '.join(sorted(strange))}, which it has no part in"
         return Finding(question, at, False, first, words)
     still = MOVES[name] - moved if parted is None else frozenset[str]()
-    if still and whole.held_at_end:
+    if still and _held(whole, at):
         words = f"left {', '.join(sorted(still))} as it was, which live on it"
         return Finding(question, at, False, first, words)
     if first is None:
@@ -184,6 +185,16 @@ def _first(
     longer = max(ours, theirs, key=len)
     shared = min(len(ours), len(theirs))
     return at(longer[shared]) if len(longer) > shared else None
+
+
+def _held(result: RunResult, at: datetime) -> bool:
+    """Whether any perpetual was held at an instant."""
+    sizes: dict[str, Decimal] = {}
+    for booked in result.fills:
+        if booked.decided_at < at and booked.fill.category is Category.LINEAR:
+            moved = booked.fill.quantity * booked.fill.side.sign
+            sizes[booked.pair] = sizes.get(booked.pair, Decimal(0)) + moved
+    return any(sizes.values())
 
 
 def _moved(

@@ -1,29 +1,41 @@
 """``carry backtest audit``: the exact engine held to what it could have known."""
 
 import json
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from services.backtest.audit import MOVES, Finding, audit, evenly
-from services.backtest.engine import run_carry
+from services.backtest.engine import Chooser, run_carry
 from services.backtest.options import hour_option, names_option
 from services.backtest.progress import progress_bar
 from services.backtest.result import RunResult
 from services.backtest.timeline import coverage
 from shared.config.policy import load_policy
 from shared.domain.errors import Malformed, Misconfigured
+from shared.domain.intents import HoldPair
+from shared.domain.market import MarketSnapshot
+from shared.domain.money import floor_to
+from shared.domain.policy import CarryPolicy
+from shared.domain.portfolio import Portfolio
+from shared.domain.strategy import Decision, decide
 from shared.history.files import read_history
 from shared.history.records import History
 from shared.history.rules import sample_rules
 
 DAYS = 4
 HOUR = timedelta(hours=1)
+NOTIONAL = Decimal(5_000)
+
+Rule = Callable[[datetime], Chooser]
 
 screen = Console(stderr=True, highlight=False)
 
@@ -49,26 +61,58 @@ def audit_command(
     if last - first < 24 * HOUR:
         raise Misconfigured("The audit needs a day at least: widen --from and --to.")
     policy = load_policy(None)
-    runs = 1 + 2 * (cuts + 1) + len(MOVES)
+    runs = len(RULES) * (1 + 2 * (cuts + 1) + len(MOVES))
     with progress_bar(screen) as shown:
         task = shown.add_task("runs", total=runs)
 
-        def run(changed: History) -> RunResult:
+        def run(rule: Rule, changed: History) -> RunResult:
             result = run_carry(
                 changed, sample_rules(), policy.carry, policy.limits, policy.execution,
-                deposit=Decimal(100_000), start=first, end=last,
+                deposit=Decimal(100_000), start=first, end=last, chooser=rule(leaves_at),
             )  # fmt: skip
             shown.advance(task)
             return result
 
         middle, *_ = evenly(first, last, 1)
-        found = audit(run, history, [first + HOUR, *evenly(first, last, cuts)], middle)
+        *_, leaves_at = evenly(first, last, 3)
+        instants = [first + HOUR, *evenly(first, last, cuts)]
+        found = [
+            replace(finding, question=f"{name}: {finding.question}")
+            for name, rule in RULES.items()
+            for finding in audit(partial(run, rule), history, instants, middle)
+        ]
     if as_json:
         typer.echo(json.dumps({"findings": [_plain(f) for f in found]}))
     else:
         _show(found)
     if not all(f.passed for f in found):
         raise typer.Exit(1)
+
+
+def hold(leaves_at: datetime) -> Chooser:
+    """Return a rule that opens each pair once, worth ``NOTIONAL``, and closes it at an instant.
+
+    The policy may find nothing worth holding, and an input that nobody trades on proves nothing.
+    """
+    opened: set[str] = set()
+
+    def choose(portfolio: Portfolio, market: MarketSnapshot, _: CarryPolicy) -> Decision:
+        intents = []
+        for name, of in sorted(market.pairs.items()):
+            if of.spot is None or of.perp is None:
+                continue
+            if market.instant >= leaves_at and portfolio.quantity(name):
+                intents.append(HoldPair(name, Decimal(0), None, "audit"))
+            elif name not in opened:
+                opened.add(name)
+                quantity = floor_to(NOTIONAL / of.spot.ask, of.pair.common_lot)
+                intents.append(HoldPair(name, quantity, None, "audit"))
+        return Decision(market.instant, tuple(intents), ())
+
+    return choose
+
+
+RULES: Final[Mapping[str, Rule]] = {"hold": hold, "policy": lambda _: decide}
 
 
 def _plain(finding: Finding) -> dict[str, object]:

@@ -33,7 +33,7 @@ from shared.domain.policy import CarryPolicy, ExecutionPolicy
 from shared.domain.portfolio import Portfolio, apply
 from shared.domain.position import PairPosition
 from shared.domain.risk import RiskLimits, Stake, adds_risk, admit, review
-from shared.domain.strategy import Verdict, decide
+from shared.domain.strategy import Decision, Verdict, decide
 from shared.domain.view import MarketView, PerpPrices
 from shared.history.records import Bar, History
 from shared.history.rules import ProductRules, venue_rule
@@ -47,6 +47,8 @@ HOUR: Final = timedelta(hours=1)
 STEPS_MAX: Final = 20
 
 Progress = Callable[[int, int], None]
+Chooser = Callable[[Portfolio, MarketSnapshot, CarryPolicy], Decision]
+"""Says what to hold, as ``decide`` does; whoever wants to trade another rule brings one."""
 
 
 def run_carry(
@@ -61,6 +63,7 @@ def run_carry(
     end: datetime,
     progress: Progress | None = None,
     assumptions: Assumptions | None = None,
+    chooser: Chooser = decide,
 ) -> RunResult:
     """Return what the carry policy would have done with ``deposit`` USDT in [start, end).
 
@@ -69,7 +72,9 @@ def run_carry(
         allowed.
     """
     given = assumptions or Assumptions()
-    run = _Run(history, tuple(products), policy, limits, execution, deposit, start, end, given)
+    run = _Run(
+        history, tuple(products), policy, limits, execution, deposit, start, end, given, chooser
+    )
     hours = run.hours()
     for count, at_ms in enumerate(hours):
         run.hour(at_ms)
@@ -92,7 +97,9 @@ class _Run:
         start: datetime,
         end: datetime,
         assumptions: Assumptions,
+        chooser: Chooser,
     ) -> None:
+        self._chooser = chooser
         self._assumptions = assumptions
         self._tiers = list(assumptions.tiers)
         self._policy, self._limits, self._execution = policy, limits, execution
@@ -263,7 +270,7 @@ class _Run:
         known = self._view.snapshot(instant)
         listed = self._result.universe[-1].pairs
         market = replace(known, pairs={name: known.pairs[name] for name in listed})
-        decision = decide(self._portfolio, market, self._policy)
+        decision = self._chooser(self._portfolio, market, self._policy)
         for appraisal in decision.appraisals:
             if appraisal.verdict is Verdict.PASSED_OVER:
                 counts = self._result.passed_over

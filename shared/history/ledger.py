@@ -95,7 +95,9 @@ def missing_settlements(paid: Sequence[Settlement]) -> Iterable[int]:
 
 def _interval(paid: Sequence[Settlement], place: int) -> int:
     """Return the hours of the interval that ended at a settlement, by its neighbours if unknown."""
-    for known in (*reversed(paid[: place + 1]), *paid[place + 1 :]):
+    if paid[place].interval_hours in INTERVALS:
+        return paid[place].interval_hours
+    for known in (*reversed(paid[:place]), *paid[place + 1 :]):
         if known.interval_hours in INTERVALS:
             return known.interval_hours
     return INTERVALS[-1]

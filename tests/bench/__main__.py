@@ -17,6 +17,8 @@ from shared.domain.strategy import decide
 from tests.bench.frames import frames
 from tests.bench.kill import kill
 from tests.bench.load import load
+from tests.bench.plugins import plugins
+from tests.bench.sweep import sweep
 from tests.support.markets import market, snapshot
 
 ROUNDS = 7
@@ -100,6 +102,9 @@ def main() -> None:
     for sentence in kill().sentences():
         console.print(sentence, soft_wrap=True)
     console.print(load().sentence(), soft_wrap=True)
+    for section in (sweep, plugins):
+        for figure in section():
+            console.print(str(figure), soft_wrap=True)
 
 
 if __name__ == "__main__":

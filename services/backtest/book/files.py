@@ -296,6 +296,7 @@ def _grid(path: Path, leg: Leg, opens: Mapping[int, Decimal], allow_gaps: bool) 
             )
         if after - before > step and not allow_gaps:
             raise MalformedHistory(
-                f"{path}: {' '.join(leg)} at {moment(before + step)} is missing; add the bar"
+                f"{path}: {' '.join(leg)} at {moment(before + step)} is missing; add the bar "
+                "or say --allow-gaps"
             )
     return step

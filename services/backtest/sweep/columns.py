@@ -62,7 +62,7 @@ def columns_of(market: SweepMarket) -> Columns:
         signal_rate=rates_normal(market),
         settles=np.ascontiguousarray(settles.T),
         at=market.at,
-        highest=np.maximum(np.maximum(market.spot, market.perp), market.mark).max(axis=1),
+        highest=np.max([p.max(axis=1) for p in (market.spot, market.perp, market.mark)], axis=0),
         nth=np.ascontiguousarray(np.cumsum(settles, axis=1, dtype=np.int32).T),
         own=own,
         first=first.astype(np.int64),

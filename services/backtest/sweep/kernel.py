@@ -21,7 +21,15 @@ from services.backtest.sweep.compiled import (
     compiled_parallel,
     inlined,
 )
-from services.backtest.sweep.fixed import NEAR_MAX, PER_RATE, PER_UNIT, RATE, UNIT, mul_round
+from services.backtest.sweep.fixed import (
+    NEAR_MAX,
+    PER_RATE,
+    PER_UNIT,
+    RATE,
+    UNIT,
+    mul_round,
+    mul_round_near,
+)
 from services.backtest.sweep.loops import (
     add_marks,
     add_marks_near,
@@ -45,18 +53,19 @@ Terms = tuple[int, int, int, int, int]
 
 
 @compiled_lean
-def fill_best(c: Columns, signals: Ints, who: NDArray[np.int32], value: Ints) -> None:
+def fill_best(c: Columns, signals: Ints, floor: int, who: NDArray[np.int32], value: Ints) -> None:
     """Write the best enterable symbols of each instant: ``who``, ``value`` (K, M), best first.
 
-    Ties go to the lower symbol. Twice the cap is enough: of what is better than the last entry, no
-    more than the cap is held or was just left.
+    Only what is above ``floor``, the lowest entry there is. Ties go to the lower symbol. Twice the
+    cap is enough: of what is better than the last entry, no more than the cap is held or was just
+    left.
     """
     instants, symbols = signals.shape
     most = who.shape[1]
     for k in range(instants):
         row, best, symbol = signals[k], value[k], who[k]
         best[:], symbol[:] = UNKNOWN, -1
-        n, least = 0, UNKNOWN
+        n, least = 0, floor
         for s in range(symbols):
             x = row[s]
             if x <= least or k < c.first[s] or k >= c.last[s]:
@@ -67,7 +76,7 @@ def fill_best(c: Columns, signals: Ints, who: NDArray[np.int32], value: Ints) ->
                 i -= 1
             best[i], symbol[i] = x, s
             n = min(n + 1, most)
-            least = best[most - 1]
+            least = max(floor, best[most - 1])
 
 
 @compiled_lean
@@ -102,22 +111,23 @@ def live(
     ``marks`` (T,) receives what the open pair is worth at each hour, ``cash`` (K,) what it books.
     """
     notional, _, spot_fee, perp_fee, slip = t
-    spot_in = mul_round(c.quotes[s, k, SPOT], RATE + slip, RATE, PER_RATE)
-    perp_in = mul_round(c.quotes[s, k, PERP], RATE - slip, RATE, PER_RATE)
-    spot_out = mul_round(c.quotes[s, x, SPOT], RATE - slip, RATE, PER_RATE)
-    perp_out = mul_round(c.quotes[s, x, PERP], RATE + slip, RATE, PER_RATE)
+    spot_in = mul_round_near(c.quotes[s, k, SPOT], RATE + slip, RATE, PER_RATE)
+    perp_in = mul_round_near(c.quotes[s, k, PERP], RATE - slip, RATE, PER_RATE)
+    spot_out = mul_round_near(c.quotes[s, x, SPOT], RATE - slip, RATE, PER_RATE)
+    perp_out = mul_round_near(c.quotes[s, x, PERP], RATE + slip, RATE, PER_RATE)
     q = mul_round(notional, UNIT, spot_in, 1.0 / np.float64(spot_in))
     a, b, i, j = c.at[k] + 1, c.at[x] + 1, k + 1, x + 1
-    if np.float64(q) * np.float64(c.highest[s]) * (2 * PER_UNIT) < NEAR_MAX:
+    near = bool(np.float64(q) * np.float64(c.highest[s]) * (2 * PER_UNIT) < NEAR_MAX)
+    if near:
         add_marks_near(marks[a:b], c.basis[s, a:b], q, spot_in - perp_in)
         paid = add_payments_near(cash[i:j], c.quotes[s, i:j], q)
     else:
         add_marks(marks[a:b], c.basis[s, a:b], q, spot_in - perp_in)
         paid = add_payments(cash[i:j], c.quotes[s, i:j], q)
-    cost_in = fee(q, spot_in, spot_fee) + fee(q, perp_in, perp_fee)
-    cost_out = fee(q, spot_out, spot_fee) + fee(q, perp_out, perp_fee)
-    gain = mul_round(q, spot_out - spot_in, UNIT, PER_UNIT)
-    gain -= mul_round(q, perp_out - perp_in, UNIT, PER_UNIT)
+    cost_in = fee(near, q, spot_in, spot_fee) + fee(near, q, perp_in, perp_fee)
+    cost_out = fee(near, q, spot_out, spot_fee) + fee(near, q, perp_out, perp_fee)
+    gain = times(near, q, spot_out - spot_in, UNIT, PER_UNIT)
+    gain -= times(near, q, perp_out - perp_in, UNIT, PER_UNIT)
     cash[k] -= cost_in
     cash[x] += gain - cost_out
     trade[SYMBOL], trade[ENTERED], trade[LEFT], trade[QUANTITY] = s, k, x, q
@@ -128,9 +138,15 @@ def live(
 
 
 @inlined
-def fee(q: int, price: int, rate: int) -> int:
+def fee(near: bool, q: int, price: int, rate: int) -> int:
     """Return the fee of one leg: its value booked, then the share of it booked."""
-    return mul_round(mul_round(q, price, UNIT, PER_UNIT), rate, RATE, PER_RATE)
+    return times(near, times(near, q, price, UNIT, PER_UNIT), rate, RATE, PER_RATE)
+
+
+@inlined
+def times(near: bool, a: int, b: int, d: int, per_d: float) -> int:
+    """Return a * b / d by the shorter way where it reaches."""
+    return mul_round_near(a, b, d, per_d) if near else mul_round(a, b, d, per_d)
 
 
 @compiled_lean
@@ -235,7 +251,7 @@ def run_span(
     fill_ema(c.signal_rate, params[0, 0], signals)
     most = min(2 * t[1], symbols)
     who, value = np.empty((instants, most), np.int32), np.empty((instants, most), np.int64)
-    fill_best(c, signals, who, value)
+    fill_best(c, signals, params[:, 1].min(), who, value)
     following = np.empty((instants, symbols), np.int32)
     marks, cash = np.empty(c.basis.shape[1], np.int64), np.empty(instants, np.int64)
     blocked, until = np.empty(symbols, np.int64), np.empty(t[1], np.int64)

@@ -62,7 +62,7 @@ def trace(market: SweepMarket, one: ParameterSet, terms: Terms) -> Trace:
     instants, symbols = signals.shape
     most = min(2 * terms.cap, symbols)
     who, value = np.empty((instants, most), np.int32), np.empty((instants, most), np.int64)
-    fill_best(c, signals, who, value)
+    fill_best(c, signals, params[1], who, value)
     following = np.empty((instants, symbols), np.int32)
     fill_next_exit(c, signals, params[2], following)
     marks, cash = np.empty(market.hours, np.int64), np.empty(instants, np.int64)

@@ -18,6 +18,7 @@ from shared.domain.risk import RiskLimits
 from shared.history.files import read_history
 from shared.history.records import Bar, History, SymbolHistory
 from shared.history.rules import sample_rules
+from tests.services.backtest.steadfast import steadfast
 
 START = datetime(2023, 11, 11, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -44,6 +45,7 @@ def honest(history: History) -> RunResult:
         deposit=Decimal(100_000),
         start=START,
         end=START + 36 * HOUR,
+        chooser=steadfast({"BTCUSDT": "0.25"}),
     )
 
 
@@ -138,5 +140,11 @@ def test_the_command_says_what_it_found_and_ends_well() -> None:
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     findings = json.loads(done.stdout)["findings"]
-    assert len(findings) == 4 + len(MOVES)
+    assert len(findings) == 2 * (4 + len(MOVES))
     assert all(f["passed"] for f in findings)
+    words = {f["question"]: f["words"] for f in findings}
+    # Closed at 18:00: a late last price changes that fill, and no figure before it.
+    assert words["hold: perp comes one step late"] == (
+        "moved no figure, then trades from 2023-11-11 18:01:00+00:00 on"
+    )
+    assert words["hold: rate comes one step late"] == "moved funding"

@@ -3,7 +3,7 @@
 Traps 20 to 26 are FEATURES.md's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -26,17 +26,13 @@ from shared.history.records import (
     SymbolHistory,
 )
 from shared.history.rules import sample_rules
+from tests.services.backtest.steadfast import steadfast
 
 START = datetime(2023, 11, 11, tzinfo=UTC)
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 RULES = {(p.category, p.symbol): p for p in sample_rules()}
-STUBBORN = replace(
-    CarryPolicy(),
-    exit_margin=Decimal(-10),
-    break_even_limit_settlements=10**6,
-    loss_probability_max=Decimal(1),
-)
+SIZES = {"BTCUSDT": "0.333", "ETHUSDT": "4.99", "XRPUSDT": "15000"}
 
 
 def ms(at: datetime) -> int:
@@ -51,20 +47,16 @@ def flat(
     first: datetime = START - 10 * DAY,
     last: datetime = START + 4 * DAY,
     hours: Sequence[int] = (0, 8, 16),
-    past: timedelta = 60 * DAY,
 ) -> SymbolHistory:
-    """One price on both legs and the mark; the same rate at each of ``hours`` of the day.
-
-    It settled likewise for ``past`` before its first bar: enough to state what a hold may earn.
-    """
+    """One price on both legs and the mark; the same rate at each of ``hours`` of the day."""
     bars = tuple(
         Bar(at, *[Decimal(price)] * 3) for at in range(ms(first) + HOUR_MS, ms(last) + 1, HOUR_MS)
     )
     interval = 24 // len(hours)
     paid = tuple(
-        Settlement(at, Decimal(rate), interval)
-        for at in range(ms(first - past) + HOUR_MS, ms(last) + 1, HOUR_MS)
-        if at // HOUR_MS % 24 in hours
+        Settlement(b.at_ms, Decimal(rate), interval)
+        for b in bars
+        if b.at_ms // HOUR_MS % 24 in hours
     )
     return SymbolHistory(symbol, bars, paid)
 
@@ -74,19 +66,21 @@ def run(
     days: float = 4,
     start: datetime = START,
     deposit: int = 100_000,
-    policy: CarryPolicy | None = None,
     given: Assumptions | None = None,
+    leaves_at: datetime | None = None,
+    sizes: Mapping[str, str] = SIZES,
 ) -> RunResult:
     return run_carry(
         History({p.symbol: p for p in parts}),
         sample_rules(),
-        policy or CarryPolicy(),
+        CarryPolicy(),
         RiskLimits(),
         ExecutionPolicy(),
         deposit=Decimal(deposit),
         start=start,
         end=start + days * DAY,
         assumptions=given,
+        chooser=steadfast(sizes, leaves_at),
     )
 
 
@@ -101,14 +95,6 @@ def test_b5_a_pair_joins_with_its_first_bar_and_is_unknown_before() -> None:
         (START + DAY + HOUR + timedelta(seconds=60), ("BTCUSDT", "ETHUSDT")),
     ]
     assert {t[0] for t in result.targets if t[2] < START + DAY} == {"BTCUSDT"}
-
-
-def test_b5_a_young_pair_is_traded_only_once_its_own_funding_is_long_enough() -> None:
-    late = flat("ETHUSDT", "2000", first=START + DAY, last=START + 12 * DAY, past=45 * DAY)
-    result = run(flat(last=START + 12 * DAY), late, days=12)
-    opened = [at for pair, _, at in result.targets if pair == "ETHUSDT"]
-    # 45 days of three before the first bar; the 147th, which tells of a hold of 63, four days on.
-    assert opened == [START + 5 * DAY + timedelta(seconds=60)]
 
 
 def test_b5_the_universe_by_date_is_what_the_record_lists() -> None:
@@ -151,8 +137,7 @@ def test_trap_20_an_interval_that_changes_is_followed_and_each_settlement_paid_o
         for b in calm.bars
         if b.at_ms % ((2 if changed < b.at_ms <= back else 8) * HOUR_MS) == 0
     )
-    before = tuple(s for s in calm.settlements if s.at_ms < two_hourly[0].at_ms)
-    result = run(replace(calm, settlements=(*before, *two_hourly)))
+    result = run(replace(calm, settlements=two_hourly))
     # Opened at 00:01: three on the first day, twelve on the second, two days of three less the
     # midnight at which the run ends.
     assert result.settlements == 3 + 12 + 3 + 2
@@ -163,8 +148,7 @@ def test_trap_20_an_interval_that_changes_is_followed_and_each_settlement_paid_o
 def test_trap_20_sols_week_of_two_hourly_settlements_is_paid_by_the_record() -> None:
     sol = read_history(symbols=["SOLUSDT"]).symbols["SOLUSDT"]
     start, days = datetime(2022, 11, 7, tzinfo=UTC), 7
-    patient = replace(STUBBORN, entry_margin=Decimal(-10), basis_limit=Decimal(1))
-    result = run(sol, start=start, days=days, policy=patient, deposit=10**6)
+    result = run(sol, start=start, days=days, sizes={"SOLUSDT": "300"})
     opened = ms(result.fills[0].decided_at)
     marks = {bar.at_ms: bar.mark for bar in sol.bars}
     due = [s for s in sol.settlements if opened < s.at_ms < ms(start + days * DAY)]
@@ -202,27 +186,17 @@ def test_trap_24_a_negative_rate_takes_what_a_positive_one_gives() -> None:
             replace(s, rate=-s.rate) if s.at_ms > ms(START) else s for s in part.settlements
         ),
     )
-    given, taken = (run(p, policy=STUBBORN, days=2).curve[-1].funding for p in (part, bent))
+    given, taken = (run(p, days=2).curve[-1].funding for p in (part, bent))
     assert given > 0
     assert given + taken == 0
 
 
 def test_trap_25_funding_is_paid_on_the_size_held_at_the_instant() -> None:
-    part = flat()
-    turned = ms(START + DAY)
-    bent = replace(
-        part,
-        settlements=tuple(
-            replace(s, rate=Decimal("-0.01")) if s.at_ms >= turned else s for s in part.settlements
-        ),
-    )
-    result = run(bent)
-    closed = result.targets[-1][2]
-    paid = [p.funding for p in result.curve]
-    held = Decimal("0.333") * 30000
-    last = [p for p in result.curve if p.at <= closed][-1].funding
-    assert last == held * (2 * Decimal("0.0005") + (result.settlements - 2) * Decimal("-0.01"))
-    assert paid[-1] == last
+    result = run(flat(), leaves_at=START + DAY + 9 * HOUR)
+    # 08, 16, 00 and 08; what settles after the close is nobody's.
+    assert result.settlements == 4
+    assert result.curve[-1].funding == 4 * Decimal("0.0005") * 30000 * Decimal("0.333")
+    assert result.held_at_end == {}
 
 
 def test_trap_26_a_longer_history_before_the_run_changes_nothing_of_it() -> None:
@@ -266,8 +240,7 @@ def test_b3_fees_follow_their_tiers_by_date() -> None:
     half = Fees(Decimal("0.0005"), Decimal("0.0005"))
     free = Fees(Decimal(0), Decimal(0))
     tiers = (FeeTier(START - DAY, half, free), FeeTier(START + DAY, free, half))
-    # 42 days and 7 of three settlements: the 147th, with which it is known enough, is a day on.
-    late = flat("ETHUSDT", "2000", first=START - 6 * DAY, past=42 * DAY)
+    late = flat("ETHUSDT", "2000", first=START + DAY)
     result = run(flat(), late, given=Assumptions(tiers=tiers))
     fees = {
         (b.pair, b.fill.category.value): (b.fill.fee, b.fill.quantity, b.fill.price, b.decided_at)

@@ -3,6 +3,7 @@
 from decimal import Decimal
 from pathlib import Path
 
+from services.backtest.engine import run_carry
 from services.backtest.record import run_record, with_id
 from services.backtest.report import write_stored
 from services.backtest.summary import summarize
@@ -16,10 +17,18 @@ POLICY = load_policy(None)
 
 def test_a_run_that_opened_nothing_has_a_record_and_a_page(tmp_path: Path) -> None:
     part = flat(rate="0.00001", last=START + 31 * DAY)
-    result = run(part, days=30)
-    record = run_record(
-        summarize(result, 1.0), History({"BTCUSDT": part}), sample_rules(), POLICY, {"deposit": "1"}
+    history = History({"BTCUSDT": part})
+    result = run_carry(
+        history,
+        sample_rules(),
+        POLICY.carry,
+        POLICY.limits,
+        POLICY.execution,
+        deposit=Decimal(100_000),
+        start=START,
+        end=START + 30 * DAY,
     )
+    record = run_record(summarize(result, 1.0), history, sample_rules(), POLICY, {"deposit": "1"})
     assert (record["trades"], record["net"], record["time_in_market"]) == ([], "0", 0.0)
     assert record["intervals"]["net"]["high"] == 0.0
     assert "sharpe" not in record["intervals"]

@@ -1,14 +1,18 @@
 """``carry backtest sweep`` as its user runs it."""
 
+import asyncio
 import json
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from services.carry.cli import app
 from shared.domain.errors import Misconfigured
+from shared.store.pool import open_pool
+from tests.support.servers import Database
 
 SPAN = ["--symbols", "BTCUSDT,ETHUSDT", "--from", "2023-11-01", "--to", "2023-12-01"]
 LISTS = ["--spans", "3,6", "--entries", "0.00005,0.0001", "--exits", "0", "--holds", "9"]
@@ -74,3 +78,24 @@ def test_an_unknown_key_of_the_file_is_refused_by_name(tmp_path: Path) -> None:
     grid.write_text("spams = [3]\n")
     done = CliRunner().invoke(app, ["backtest", "sweep", "--grid", str(grid)])
     assert "no use for spams" in str(done.exception)
+
+
+def test_a_sweep_is_a_row_of_runs_where_a_database_is_configured(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dsn = database.dsn_for("carry_backtest")
+    monkeypatch.setenv("CARRY_DATABASE_URL", dsn)
+    where = ["--results", str(tmp_path), "--json"]
+    done = CliRunner().invoke(app, ["backtest", "sweep", *SPAN, *LISTS, *where])
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+
+    async def stored() -> Any:
+        async with open_pool(dsn, application="test") as pool, pool.acquire() as connection:
+            return await connection.fetchrow(
+                "SELECT kind, state, result FROM research.run WHERE id = $1", said["run"]
+            )
+
+    row = asyncio.run(stored())
+    assert (row["kind"], row["state"]) == ("sweep", "done")
+    assert json.loads(row["result"])["best"] == said["best"]
