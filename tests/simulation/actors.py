@@ -21,7 +21,7 @@ from services.executor.main import (
 from services.executor.market import Freshness, Market
 from services.executor.metrics import ExecutorMetrics
 from services.executor.orders import Pace
-from services.executor.standby import run_until_quiet
+from services.executor.standby import MarginLine, run_until_quiet
 from services.executor.watchdog import Watchdog
 from services.executor.worker import Rules
 from services.strategy.engine import Engine
@@ -248,13 +248,14 @@ async def watchdog(actor: Actor, process: Process) -> None:
         )
         if not await parts.lease.try_to_take():
             return
+        margin = MarginLine(gateway, pool, ExecutionPolicy().margin_line)
         stage.world.tally["watchdog takes over"] += 1
         feed = Feed(pool, redis, market, parts, clock)
         loops = (
             *parts.loops, parts.reconciler.start, feed.follow_quotes, feed.follow_rules, relay.run,
         )  # fmt: skip
         try:
-            await run_until_quiet(parts, loops, clock, _never)
+            await run_until_quiet(parts, loops, clock, margin.is_passed)
         finally:
             stage.world.note(process, "steps back")
             await parts.lease.release()
@@ -358,8 +359,3 @@ def _was_overtaken(error: BaseException) -> bool:
     """Return whether another process leads now; the cursor may tell before the lease does."""
     told = ("lease of epoch", "another process consumes")
     return isinstance(error, InvariantViolation) and any(words in str(error) for words in told)
-
-
-async def _never() -> bool:
-    """No margin line is passed and no kill of level 3 stands."""
-    return False

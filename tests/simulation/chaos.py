@@ -153,7 +153,7 @@ class Chaos:
         return True
 
     def _press(self, _: str) -> bool:
-        self._press_level(self._dice.pick((1, 1, 2, 4)))
+        self._press_level(self._dice.pick((1, 1, 2, 3, 4)))
         return True
 
     def _press_level(self, level: int) -> None:
