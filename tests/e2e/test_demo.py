@@ -215,10 +215,12 @@ def test_a_kept_demo_goes_on_where_it_stopped(state: Path) -> None:
     assert_books_agree(second)
     assert second["equity_start"] == first["equity_start"]
     assert second["fills_booked"] >= first["fills_booked"] >= 2
-    assert second["settlements_booked"] >= 5
+    assert second["settlements_booked"] >= 4
 
 
-# BNB is opened 2.017 s after the clock starts: these moments, in seconds, lie around it.
+KILLS_START = "2023-11-12T06:00Z"
+# From there SOL is opened 2.017 s after the clock starts, just after the others were first paid:
+# these moments, in seconds, lie around it.
 KILLS = [
     ("collector", 1852),  # 2.005
     ("strategy", 1047),  # 2.027
@@ -245,7 +247,8 @@ def killed(request: pytest.FixtureRequest) -> Iterator[dict[tuple[str, int], Fut
 
     def run(service: str, seed: int) -> Ended:
         with made_folder() as state:
-            return demo(state, 20, "--kill", service, "--seed", str(seed))
+            kill = ("--kill", service, "--seed", str(seed))
+            return demo(state, 20, "--start", KILLS_START, *kill)
 
     chosen = {item.name for item in request.session.items}
     wanted = [k for k in KILLS if any(f"[{k[0]}-{k[1]}]" in name for name in chosen)]
