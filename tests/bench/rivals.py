@@ -38,8 +38,13 @@ def rival(name: str, requirement: str, python: str = sys.executable) -> str:
     if ready.exists():
         return str(interpreter)
     found = shutil.which(python)
-    if found is None:
-        raise NotMeasured(f"{name} needs {python}, which is not installed")
+    if (
+        found is None
+        or subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode
+    ):
+        raise NotMeasured(
+            f"{name} needs a {python} on PATH that runs, not a version manager's stub"
+        )
     shutil.rmtree(place, ignore_errors=True)
     _run([found, "-m", "venv", str(place)], INSTALL_SECONDS)
     pip = [str(interpreter), "-m", "pip", "install", "--quiet", requirement]
