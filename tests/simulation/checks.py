@@ -4,7 +4,7 @@ The venue's account is the oracle; ids are those of RELIABILITY 2.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -12,6 +12,7 @@ from services.executor.audit import audit
 from shared.domain.instrument import Pair
 from shared.domain.order import OrderTicket, parse_client_order_id
 from shared.domain.risk import RiskLimits
+from tests.simulation.clock import BEGIN, wall
 from tests.simulation.loop import Process
 from tests.simulation.store import Store
 from tests.simulation.venue import SimVenue
@@ -32,6 +33,8 @@ FENCED: Final = frozenset(
     }
 )  # fmt: skip
 """Tables that only the leader may write."""
+
+SKEW: Final = timedelta(seconds=0.25)
 
 READ_OWNER: Final = "SELECT owner FROM execution.lease WHERE name = 'executor'"
 READ_SENT: Final = """
@@ -73,6 +76,7 @@ class Checks:
         self.unhedged: list[float] = []
         self._uneven_since: dict[str, float] = {}
         self._may_send_at = 0.0
+        self._lost_at = BEGIN
 
     def sending(self, process: Process, ticket: OrderTicket, signed_at: datetime) -> None:
         """Check an order as its first byte leaves: O2, O3, O15, and what it may add."""
@@ -84,7 +88,10 @@ class Checks:
         row = rows[0]
         if (row["signed_at"], row["quantity"]) != (signed_at, ticket.quantity):
             world.violated(f"O2: {ticket.link_id} is not sent as it is journaled")
-        if world.loop.time() < self._may_send_at:
+        if str(process) != self._owner:  # what it signed inside its lease, the venue's window ends
+            if signed_at > self._lost_at + SKEW:
+                world.violated(f"O14: {process} signs while {self._owner!r} leads")
+        elif world.loop.time() < self._may_send_at:
             world.violated(f"O15: {process} sends before an old send must have died")
         if row["state"] not in ("submitting", "unknown"):  # unknown: the same id once more
             world.violated(f"O2: {ticket.link_id} is sent while {row['state']}")
@@ -101,7 +108,7 @@ class Checks:
             if owner != self._owner:
                 is_unclean = bool(owner and self._owner)
                 self._may_send_at = self._world.loop.time() + SETTLE_SECONDS * is_unclean
-                self._owner = owner
+                self._owner, self._lost_at = owner, wall(self._world.loop)
             if FENCED.intersection(tables) and owner != str(process):
                 self._world.violated(f"O14: {process} writes {tables} while {owner!r} leads")
         if "execution.attempt" in tables:
