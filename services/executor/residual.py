@@ -9,14 +9,13 @@ import structlog
 from services.executor.desk import Desk
 from services.executor.executor import Executor
 from services.executor.journal import Journal
+from services.executor.kill import BY, CANCELS
 from services.executor.last_resort import LastResort
 from shared.domain.money import ZERO, plain
 from shared.domain.policy import ExecutionPolicy
 from shared.runtime.clock import Clock
 from shared.store.kill import press_kill_once
 
-CANCELS: Final = 2
-BY: Final = "executor"
 LOOK_SECONDS: Final = 1.0
 AGAIN_SECONDS: Final = 15.0
 
