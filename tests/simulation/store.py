@@ -45,6 +45,7 @@ TABLES: Final = """
     WHERE schemaname IN ('market', 'strategy', 'execution', 'ledger', 'research', 'ops')
       AND (schemaname, tablename) NOT IN (('execution', 'transition'), ('execution', 'gate'))
     ORDER BY 1"""
+RESTART: Final = "SELECT setval(oid, 1, false) FROM pg_catalog.pg_class WHERE relkind = 'S'"
 WRITES: Final = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+\.\w+)")
 READS: Final = re.compile(r"(?:FROM|JOIN) (\w+\.\w+)")
 CLAIMED: Final = "INSERT INTO execution.attempt"
@@ -63,7 +64,7 @@ class Store:
         self.run(self.owner.execute(TIME_SCHEMA))
         self.run(self.owner.execute("SET session_replication_role = replica"))
         names = [row["name"] for row in self.run(self.owner.fetch(TABLES))]
-        self._empty = ";".join(f"DELETE FROM {name}" for name in names)
+        self._empty = ";".join([*(f"DELETE FROM {name}" for name in names), RESTART])
         self._clean = "VACUUM " + ",".join(names)
         self._runs = 0
         self._written: dict[str, int] = {}
