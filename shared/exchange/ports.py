@@ -49,13 +49,18 @@ class ExecutionReport:
 
 @dataclass(frozen=True, slots=True)
 class PositionReport:
-    """One perpetual position; ``quantity`` is signed."""
+    """One perpetual position; ``quantity`` is signed.
+
+    ``adl_rank`` is its place in the line to be deleveraged, 1 to 5, where 5 comes first; 0 when it
+    is not in the line, or the venue does not say.
+    """
 
     symbol: str
     quantity: Decimal
     entry_price: Decimal | None
     mark_price: Decimal | None
     unrealized: Decimal
+    adl_rank: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,7 @@ class Rig:
     gateway: FakeGateway
     pool: WritePool
     market: Market
+    metrics: ExecutorMetrics
     count: int = 0
     at: datetime = INSTANT
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -232,13 +233,14 @@ async def running(
     bases = sorted({r.base for r in exchange.rules.values()})
     pairs = [pair(base) for base in bases]
     market = Market(pairs, clock, Freshness(timedelta(hours=2), 60.0))
+    metrics = ExecutorMetrics()
     parts = assemble(
         gateway,
         pool=pool,
         doorbell=SilentBell(),
         market=market,
         clock=clock,
-        metrics=ExecutorMetrics(),
+        metrics=metrics,
         rules=Rules(limits or RiskLimits(), execution or ExecutionPolicy(), FEES, "t1"),
         pace=QUICK,
         epoch=EPOCH,
@@ -246,7 +248,7 @@ async def running(
         history_start=MIDNIGHT - timedelta(days=1),
         safe_mode=safe_mode,
     )
-    rig = Rig(parts, exchange, gateway, pool, market)
+    rig = Rig(parts, exchange, gateway, pool, market, metrics)
     rig.quote()
     await parts.lease.take()
     rig.tasks = [asyncio.create_task(loop()) for loop in parts.loops]

@@ -45,6 +45,7 @@ class FakeGateway:
         self.after: deque[Fault | None] = deque()
         self.copies = 1
         self.is_reachable = True
+        self.adl_rank = 0
         self.margin = MarginRates(Decimal("0.01"), Decimal("0.1"))
         self.tops: list[tuple[Category, str]] = []
         self.placed: list[OrderTicket] = []
@@ -141,6 +142,7 @@ class FakeGateway:
                 p.entry_price,
                 self.exchange.marks[p.symbol],
                 p.unrealised_pnl(self.exchange.marks[p.symbol]),
+                self.adl_rank,
             )
             for p in self.exchange.positions.values()
             if p.size

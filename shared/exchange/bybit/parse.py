@@ -174,6 +174,7 @@ def parse_position(row: Row) -> PositionReport:
         entry_price=optional_amount(row, "avgPrice") or None,
         mark_price=optional_amount(row, "markPrice"),
         unrealized=optional_amount(row, "unrealisedPnl") or ZERO,
+        adl_rank=int(optional_amount(row, "adlRankIndicator") or ZERO),
     )
 
 
