@@ -10,7 +10,7 @@ from services.collector.funding import FundingRecorder
 from services.collector.instruments import InstrumentRecorder
 from services.collector.seams import QuoteSink
 from shared.bus.messages import QuoteUpdated
-from shared.domain.errors import Transient
+from shared.domain.errors import Misconfigured, Transient
 from shared.domain.instrument import Category
 from shared.exchange.ports import FeedQuote, MarketFeed
 from shared.runtime.clock import Clock
@@ -54,6 +54,28 @@ class Collector:
         self._proven = False
         self.published = 0
         self.dropped = 0
+
+    async def begin(self) -> None:
+        """Read the rules once, and leave out the pairs that have vanished since they were stored.
+
+        A symbol that was never seen stays: the venue's own refusal says what is wrong. Raises:
+        Misconfigured when nothing is left.
+        """
+        while True:
+            try:
+                await self._instruments.refresh()
+                gone = await self._instruments.vanished(self._symbols)
+                break
+            except (Transient, *UNAVAILABLE) as error:
+                log.warning("instruments_unavailable", detail=str(error))
+                await self._clock.sleep(BUSY_RETRY_SECONDS)
+        if gone:
+            log.error("symbols_vanished", symbols=gone)
+        self._symbols = tuple(symbol for symbol in self._symbols if symbol not in gone)
+        if not self._symbols:
+            raise Misconfigured(
+                f"The venue no longer lists {', '.join(gone)}; name other pairs in CARRY_SYMBOLS."
+            )
 
     async def record_instruments(self) -> None:
         """Compare the rules at start and once an hour, and prove the pairs by their prices."""

@@ -60,6 +60,7 @@ async def run(settings: Settings) -> None:
         async with HealthServer(
             metrics, host=settings.http.host, port=settings.http.port, ready=probe.missing
         ):
+            await collector.begin()
             log.info("collector_started", symbols=list(settings.symbols), venue=settings.venue)
             await run_until_stopped(
                 collector.record_quotes,

@@ -89,9 +89,8 @@ class Reconciler:
         """
         reached(CrashPoint.LEASE_TAKEN)
         pairs = self._pairs()
-        await self._gateway.check_account(
-            sorted(p.perp.symbol for p in pairs), sorted({p.base for p in pairs})
-        )
+        listed = sorted(p.perp.symbol for p in pairs if p.is_trading)  # of others nothing is told
+        await self._gateway.check_account(listed, sorted({p.base for p in pairs}))
         await self.load()
         if not await wait(self._executor.connected, CONNECT_SECONDS):
             raise Transient("the private stream does not connect")

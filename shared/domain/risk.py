@@ -116,7 +116,7 @@ def review(
         return Refused(Refusal.STALE, "the books are older than their bound")
     if market.spot is None or market.perp is None:
         return Refused(Refusal.PRICE_MISSING, "a book is missing")
-    if not (market.pair.spot.is_trading and market.pair.perp.is_trading):
+    if not market.pair.is_trading:
         return Refused(Refusal.NOT_TRADING, "a leg is not trading or is to be delivered")
     if _near_settlement(market, limits, now):
         return Refused(Refusal.SETTLEMENT_WINDOW, "a settlement is near")

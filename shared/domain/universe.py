@@ -38,7 +38,7 @@ class Reason(StrEnum):
 
 def exclusion(market: PairMarket, policy: CarryPolicy, instant: datetime) -> Reason | None:
     """Return why nothing can be known of this pair at ``instant``; None when it is eligible."""
-    if not (market.pair.spot.is_trading and market.pair.perp.is_trading):
+    if not market.pair.is_trading:
         return Reason.NOT_TRADING
     if market.spot is None or market.perp is None:
         return Reason.BOOK_MISSING

@@ -1,7 +1,7 @@
 """A whole executor on a real database and a venue in memory: what its tests drive."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -226,13 +226,19 @@ async def running(
     release: bool = True,
     safe_mode: bool = False,
     execution: ExecutionPolicy | None = None,
+    renewed: Sequence[Pair] = (),
 ) -> AsyncIterator[Rig]:
-    """Run an armed executor; ``release`` false ends it as a crash would."""
+    """Run an armed executor; ``release`` false ends it as a crash would.
+
+    ``renewed`` are the pairs whose rules are others than usual from the start.
+    """
     clock = SystemClock()
     gateway = gateway or FakeGateway(exchange)
     bases = sorted({r.base for r in exchange.rules.values()})
     pairs = [pair(base) for base in bases]
     market = Market(pairs, clock, Freshness(timedelta(hours=2), 60.0))
+    for changed in renewed:
+        market.renew(changed)
     metrics = ExecutorMetrics()
     parts = assemble(
         gateway,

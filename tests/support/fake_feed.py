@@ -21,10 +21,14 @@ class FakeFeed:
         self.closes: dict[tuple[Category, str], list[Decimal]] = {}
         self.shown_until: datetime | None = None
         self.calls: list[tuple[str, datetime, datetime]] = []
+        self.is_away = False
+        self.subscribed: list[str] = []
         self.answers_left: int | None = None
         self.batches: asyncio.Queue[list[FeedQuote] | None] = asyncio.Queue()
 
     async def fetch_instruments(self, category: Category) -> list[Instrument]:
+        if self.is_away:
+            raise ExchangeUnavailable("scripted")
         return list(self.instruments[category])
 
     async def fetch_funding_rate_history(
@@ -55,6 +59,7 @@ class FakeFeed:
         return self.venue_at
 
     async def quotes(self, symbols: Sequence[str]) -> AsyncIterator[list[FeedQuote]]:
+        self.subscribed = list(symbols)
         while (batch := await self.batches.get()) is not None:
             self.venue_at = max(quote.venue_at for quote in batch)
             yield batch

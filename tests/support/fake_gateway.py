@@ -49,10 +49,12 @@ class FakeGateway:
         self.margin = MarginRates(Decimal("0.01"), Decimal("0.1"))
         self.tops: list[tuple[Category, str]] = []
         self.placed: list[OrderTicket] = []
+        self.checked: list[str] = []
         self._placing = asyncio.Event()
         self._streams: list[asyncio.Queue[PrivateEvent]] = []
 
     async def check_account(self, symbols: Sequence[str], coins: Sequence[str]) -> KeyInfo:
+        self.checked = list(symbols)
         return KeyInfo("desk-1", True, False, (), None)
 
     async def place_order(self, ticket: OrderTicket, signed_at: datetime) -> str:
