@@ -14,6 +14,7 @@ from services.collector.freshness import behind_max, missing_of
 from services.collector.funding import FundingRecorder
 from services.collector.instruments import InstrumentRecorder
 from services.collector.meters import Meters
+from services.collector.pools import PoolWatch
 from shared.bus.outbox import Relay
 from shared.bus.quotes import QuotePublisher
 from shared.bus.reach import unreachable
@@ -67,6 +68,7 @@ async def run(settings: Settings) -> None:
                 collector.store_quotes,
                 collector.record_instruments,
                 collector.record_settlements,
+                collector.follow_pools,
                 relay.run,
                 probe.beat,
             )
@@ -163,5 +165,6 @@ def _collector(
             on_stored=meters.funding_stored,
         ),
         clock=clock,
+        pools=PoolWatch(feed, clock),
         symbols=settings.symbols,
     )

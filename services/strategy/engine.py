@@ -130,6 +130,7 @@ class Engine:
                 message.next_funding_at,
                 None if hours is None else timedelta(seconds=int(hours * 3600)),
                 message.ticker_at or message.venue_at,
+                message.pool,
             )
             quote = Quote(
                 message.bid, message.bid_size, message.ask, message.ask_size, message.venue_at

@@ -8,13 +8,13 @@ from decimal import Decimal
 
 from shared.domain.funding import FundingSettlement, is_complete, newest_passed
 from shared.domain.instrument import Category, Pair
-from shared.domain.market import MarketSnapshot, PairMarket, Quote
+from shared.domain.market import MarketSnapshot, PairMarket, Pool, Quote
 from shared.domain.signals import Signals
 
 
 @dataclass(frozen=True, slots=True)
 class PerpPrices:
-    """What a linear ticker says besides its book, ``ticker_at`` by the venue's clock."""
+    """What comes with a linear ticker besides its book, ``ticker_at`` by the venue's clock."""
 
     mark_price: Decimal | None
     index_price: Decimal | None
@@ -22,6 +22,7 @@ class PerpPrices:
     next_funding_at: datetime | None
     funding_interval: timedelta | None
     ticker_at: datetime
+    pool: Pool = Pool.UNWATCHED
 
 
 class MarketView:
@@ -143,4 +144,5 @@ def _with_prices(market: PairMarket, prices: PerpPrices | None) -> PairMarket:
         next_funding_at=prices.next_funding_at,
         funding_interval=prices.funding_interval,
         settled_by=settled_by,
+        pool=prices.pool,
     )

@@ -181,6 +181,12 @@ class MarketFeed(Protocol):
     ) -> list[FundingSettlement]:
         """Return settled rates in [start, end], oldest first, all pages."""
 
+    async def fetch_short_pools(self, symbols: Sequence[str]) -> Mapping[str, bool]:
+        """Return whether the insurance pool behind each perpetual is short, so that it deleverages.
+
+        A symbol of which the venue tells nothing is absent.
+        """
+
     async def fetch_ohlcv(
         self, category: Category, symbol: str, start: datetime, end: datetime
     ) -> list[Bar]:

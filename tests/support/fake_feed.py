@@ -1,7 +1,7 @@
 """A MarketFeed in memory: what it knows is given, when it shows it is decided by the test."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -22,6 +22,7 @@ class FakeFeed:
         self.shown_until: datetime | None = None
         self.calls: list[tuple[str, datetime, datetime]] = []
         self.is_away = False
+        self.short_pools: dict[str, bool] = {}
         self.subscribed: list[str] = []
         self.answers_left: int | None = None
         self.batches: asyncio.Queue[list[FeedQuote] | None] = asyncio.Queue()
@@ -54,6 +55,11 @@ class FakeFeed:
         self, symbol: str, start: datetime, end: datetime
     ) -> list[tuple[datetime, Decimal, Decimal, Decimal, Decimal, Decimal]]:
         return []
+
+    async def fetch_short_pools(self, symbols: Sequence[str]) -> Mapping[str, bool]:
+        if self.is_away:
+            raise ExchangeUnavailable("scripted")
+        return {s: short for s, short in self.short_pools.items() if s in symbols}
 
     async def venue_time(self) -> datetime | None:
         return self.venue_at

@@ -254,6 +254,20 @@ def parse_rates(result: Row) -> dict[datetime, Decimal]:
     return {stamp(row, "fundingRateTimestamp"): amount(row, "fundingRate") for row in rows(result)}
 
 
+def pool_is_short(row: Row) -> bool:
+    """Return whether an insurance pool is so short that winning positions are closed.
+
+    It is when empty, or when the symbol's losses of 8 hours, a negative share of it, are beyond the
+    threshold; it goes on until they are back above the stop ratio. One row does not tell from which
+    side it came between the two, so that there counts as short. Source: Bybit V5 market/adlAlert.
+    """
+    balance, drawdown = amount(row, "balance"), amount(row, "pnlRatio")
+    if balance <= ZERO:
+        return True
+    counts = balance > amount(row, "adlTriggerThreshold")
+    return counts and drawdown <= amount(row, "adlStopRatio")
+
+
 def parse_time(result: Row) -> datetime:
     """Return the venue's own wall time, to the second."""
     return instant(text(result, "timeSecond") + "000")

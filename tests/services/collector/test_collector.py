@@ -9,8 +9,10 @@ import pytest
 from services.collector.collector import Collector
 from services.collector.funding import FundingRecorder
 from services.collector.instruments import InstrumentRecorder
+from services.collector.pools import PoolWatch
 from shared.domain.errors import Misconfigured
 from shared.domain.instrument import Category
+from shared.domain.market import Pool
 from shared.store.quotes import read_latest_quotes
 from tests.services.collector.conftest import Kit, until
 from tests.support.fake_feed import linear_quote, settled, spot_quote
@@ -35,6 +37,7 @@ def collector(kit: Kit, *symbols: str) -> Collector:
             on_stored=kit.delays.append,
         ),
         clock=kit.clock,
+        pools=PoolWatch(kit.feed, kit.clock),
         symbols=symbols or ["BTCUSDT"],
     )
 
@@ -124,3 +127,23 @@ async def test_a_venue_that_does_not_answer_yet_is_waited_for(kit: Kit) -> None:
         await asyncio.sleep(0.05)
         kit.feed.is_away = False
         await until(lambda: kit.bell.rung == 1)
+
+
+async def test_a10_the_first_quote_already_tells_of_the_insurance_pool(kit: Kit) -> None:
+    listed(kit, "BTCUSDT", "ETHUSDT")
+    kit.feed.short_pools = {"BTCUSDT": True, "ETHUSDT": False}
+    desk = collector(kit, "BTCUSDT", "ETHUSDT", "XRPUSDT")
+    await desk.begin()
+    batch = [
+        linear_quote(s, at=AT, next_funding_at=NEXT) for s in ("BTCUSDT", "ETHUSDT", "XRPUSDT")
+    ]
+    async with kit.running(desk.record_quotes):
+        kit.feed.batches.put_nowait([spot_quote("BTCUSDT", at=AT), *batch])
+        await until(lambda: len(kit.sink.batches) == 1)
+    told = [(m.category, m.symbol, m.pool) for m in kit.sink.batches[0]]
+    assert told == [
+        ("spot", "BTCUSDT", Pool.UNWATCHED),
+        ("linear", "BTCUSDT", Pool.SHORT),
+        ("linear", "ETHUSDT", Pool.SOUND),
+        ("linear", "XRPUSDT", Pool.UNWATCHED),
+    ]
