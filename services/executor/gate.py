@@ -24,6 +24,7 @@ from shared.domain.risk import (
     admit,
     review,
     review_price,
+    review_rank,
 )
 from shared.domain.routing import Route
 from shared.runtime.clock import Clock
@@ -131,6 +132,8 @@ class Gate:
             return Refused(Refusal.LEDGER_DIFFERS, "somebody else trades in this pair")
         if self._is_crossed(desk):
             return Refused(Refusal.LEDGER_DIFFERS, "somebody's long stands against our short")
+        if (refused := review_rank(desk.adl_rank, self._limits)) is not None:
+            return refused
         fresh = self._market.has_reached(plan.pair, plan.decided_at) and self._market.is_fresh(
             plan.pair
         )

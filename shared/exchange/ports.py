@@ -49,13 +49,18 @@ class ExecutionReport:
 
 @dataclass(frozen=True, slots=True)
 class PositionReport:
-    """One perpetual position; ``quantity`` is signed."""
+    """One perpetual position; ``quantity`` is signed.
+
+    ``adl_rank`` is its place in the line to be deleveraged, 1 to 5, where 5 comes first; 0 when it
+    is not in the line, or the venue does not say.
+    """
 
     symbol: str
     quantity: Decimal
     entry_price: Decimal | None
     mark_price: Decimal | None
     unrealized: Decimal
+    adl_rank: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +180,12 @@ class MarketFeed(Protocol):
         self, symbol: str, start: datetime, end: datetime
     ) -> list[FundingSettlement]:
         """Return settled rates in [start, end], oldest first, all pages."""
+
+    async def fetch_short_pools(self, symbols: Sequence[str]) -> Mapping[str, bool]:
+        """Return whether the insurance pool behind each perpetual is short, so that it deleverages.
+
+        A symbol of which the venue tells nothing is absent.
+        """
 
     async def fetch_ohlcv(
         self, category: Category, symbol: str, start: datetime, end: datetime
