@@ -145,7 +145,7 @@ MUTANTS: Final = (
         "signed_at is not None and clock.now() - signed_at > STALLED_SEND",
         "signed_at is not None and clock.now() < signed_at - STALLED_SEND",
         "tests/shared/exchange/test_bybit_rest.py::"
-        "test_a_send_that_stalled_for_over_a_second_is_abandoned",
+        "test_a_send_that_waited_for_a_thread_for_over_a_second_is_abandoned",
     ),
     Mutant(
         "pybit's own clock signs instead of the journal's",

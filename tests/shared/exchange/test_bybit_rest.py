@@ -24,7 +24,7 @@ from shared.domain.order import OrderTicket, Side
 from shared.exchange.bybit.endpoints import Endpoints
 from shared.exchange.bybit.errors import Banned, Disarmed, Throttled
 from shared.exchange.bybit.gateway import BybitGateway
-from shared.exchange.bybit.rest import Credentials
+from shared.exchange.bybit.rest import Credentials, RestClient
 from shared.runtime.clock import SystemClock
 from tests.support.scripted_venue import Asked, ScriptedVenue, envelope
 
@@ -186,6 +186,18 @@ async def test_a_send_that_stalled_for_over_a_second_is_abandoned(
     venue.on(CREATE, {"orderId": "o-1"})
     with pytest.raises(RateLimited):
         await gateway.place_order(ticket(), now() - timedelta(seconds=1.5))
+    assert venue.asked == []
+
+
+async def test_a_send_that_waited_for_a_thread_for_over_a_second_is_abandoned(
+    venue: ScriptedVenue,
+) -> None:
+    """The budget's turn was in time; what came after it was not."""
+    venue.on(CREATE, {"orderId": "o-1"})
+    rest = RestClient(venue.rest, Credentials("key-1", "secret-1"), clock=SystemClock())
+    with pytest.raises(RateLimited):
+        await rest.write("place_order", {}, signed_at=now() - timedelta(seconds=1.5))
+    await rest.close()
     assert venue.asked == []
 
 
