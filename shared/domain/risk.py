@@ -52,6 +52,7 @@ class Refusal(StrEnum):
     SETTLEMENT_WINDOW = "settlement_window"
     EXPIRED = "expired"
     MARGIN = "margin"
+    MARGIN_RATE = "margin_rate"
 
     @property
     def disarms(self) -> bool:

@@ -49,24 +49,29 @@ class ExecutionReport:
 
 @dataclass(frozen=True, slots=True)
 class PositionReport:
-    """One perpetual position; ``quantity`` is signed."""
+    """One perpetual position; ``quantity`` is signed.
+
+    ``maintenance`` is the least margin that it binds, USD; None where the venue names none.
+    """
 
     symbol: str
     quantity: Decimal
     entry_price: Decimal | None
     mark_price: Decimal | None
     unrealized: Decimal
+    maintenance: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MarginRates:
     """What share of the account's margin is bound, 1 being all of it; None where it says none.
 
-    At a maintenance rate of one the venue liquidates.
+    At a maintenance rate of one the venue liquidates. ``balance`` is what backs it, USD.
     """
 
     maintenance: Decimal | None
     initial: Decimal | None
+    balance: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,6 +174,7 @@ def parse_position(row: Row) -> PositionReport:
         entry_price=optional_amount(row, "avgPrice") or None,
         mark_price=optional_amount(row, "markPrice"),
         unrealized=optional_amount(row, "unrealisedPnl") or ZERO,
+        maintenance=optional_amount(row, "positionMM"),
     )
 
 
@@ -218,7 +219,9 @@ def parse_margin(result: Row) -> MarginRates:
     """Return the account's margin rates, fractions; isolated margin has none."""
     [account] = rows(result)[:1] or [{}]
     return MarginRates(
-        optional_amount(account, "accountMMRate"), optional_amount(account, "accountIMRate")
+        optional_amount(account, "accountMMRate"),
+        optional_amount(account, "accountIMRate"),
+        optional_amount(account, "totalMarginBalance"),
     )
 
 
