@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Final
 
-from services.executor.metrics import ExecutorMetrics
+from services.executor.metrics import UNKNOWN, ExecutorMetrics
 from shared.domain.money import ONE, plain
 from shared.runtime.clock import Clock
 
@@ -30,10 +30,10 @@ class Headroom:
         since = self._waits_since if self._read_at is None else self._read_at
         return self._clock.monotonic() - since
 
-    def read(self, rate: Decimal, balance: Decimal) -> None:
-        """Take in what the venue said: ``balance`` is what backs the account, USD."""
+    def read(self, rate: Decimal, balance: Decimal | None) -> None:
+        """Take in what the venue said: ``balance`` is what backs the account, USD, if it did."""
         self._rate, self._read_at = rate, self._clock.monotonic()
-        self._metrics.margin(rate, balance)
+        self._metrics.margin(rate, UNKNOWN if balance is None else balance)
 
     def unread(self) -> None:
         """Show that nothing is known; what was said counts until it is stale."""

@@ -133,7 +133,7 @@ class MarginWatch:
             await self._unread(str(error))
             return
         rate, balance = rates.maintenance, rates.balance
-        if rate is None or balance is None or balance <= ZERO:
+        if rate is None:
             await self._unread("the venue names no rate")
             return
         self._headroom.read(rate, balance)
@@ -141,7 +141,10 @@ class MarginWatch:
         if not self._armed.is_set() or rate < self._trim_line:
             return
         if not await self._line.is_passed_at(rate) and is_settled:
-            await self._relieve(rate, balance)
+            if balance is None or balance <= ZERO:
+                await self._journal.alarm("margin_short", f"{shown(rate)} of an unknown balance")
+            else:
+                await self._relieve(rate, balance)
 
     async def _unread(self, why: str) -> None:
         self._headroom.unread()

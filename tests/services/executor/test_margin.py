@@ -274,10 +274,20 @@ async def test_a_start_trims_what_nobody_had_begun_to_trim(pool: WritePool) -> N
         await rig.until(lambda: rig.parts.executor.is_idle)
 
 
-NOT_SAID = [None, MarginRates(None, None, None), MarginRates(Decimal("0.9"), None, None)]
+@pytest.mark.parametrize(("rate", "kills"), [("0.79", 0), ("0.8", 1)])
+async def test_a_rate_without_a_balance_trims_nothing_and_closes_past_the_line(
+    pool: WritePool, rate: str, kills: int
+) -> None:
+    async with looking(pool, venue()) as rig:
+        await opened(rig)
+        rig.gateway.margin = MarginRates(Decimal(rate), None, None)
+        await look(rig)
+        assert len(await rig.finished(1 + kills)) == 1 + kills
+        assert len(await rig.rows("SELECT 1 FROM execution.kill")) == kills
+        assert (await told(rig) == []) is bool(kills)
 
 
-@pytest.mark.parametrize("said", NOT_SAID)
+@pytest.mark.parametrize("said", [None, MarginRates(None, None, None)])
 async def test_trap_35_a_margin_that_is_not_told_moves_nothing_and_is_alarmed_after_a_minute(
     pool: WritePool, said: MarginRates | None
 ) -> None:
