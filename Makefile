@@ -4,10 +4,11 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 ARGS ?= run
-FAST := not slow and not compose and not nightly
+DAILY := not compose and not nightly
+FAST := not slow and $(DAILY)
 DEMO := $(if $(FOR),--for $(FOR)) $(if $(filter-out 0,$(KEEP)),--keep) $(if $(START),--start $(START)) $(if $(KILL),--kill $(KILL)) $(if $(SEED),--seed $(SEED))
 
-.PHONY: help demo test crash check nightly mutants simulate backtest bench up down logs client dashboard format lock
+.PHONY: help demo test test-python crash check nightly mutants simulate backtest bench up down logs client dashboard format lock
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
 
@@ -16,9 +17,14 @@ demo: ## Trade recorded history here, without Docker: make demo [FOR=60] [KEEP=1
 	@exec $(BIN)/carry demo $(DEMO)
 
 test: ## Everything that needs no container
-	@deploy/prepare dev
-	$(BIN)/pytest -q -m "not compose and not nightly" --ignore tests/crash tests
+	@$(MAKE) --no-print-directory test-python
 	@deploy/dashboard-tests
+
+# Each worker has its own servers; the demos that follow need the machine for themselves.
+test-python:
+	@deploy/prepare dev
+	$(BIN)/pytest -q -n logical --maxprocesses 4 --dist loadfile -m "$(DAILY)" --ignore tests/crash --ignore tests/e2e tests
+	$(BIN)/pytest -q -m "$(DAILY)" tests/e2e
 
 crash: ## End real processes between two steps, ruin their servers, and compare the books
 	@deploy/prepare dev

@@ -173,6 +173,10 @@ _SENTENCES: Final[Mapping[str, Callable[[str, Facts], str]]] = {
     Reason.BREAK_EVEN_TOO_FAR: _break_even,
     Reason.BELOW_MARGIN: _below_margin,
     Reason.LOSS_TOO_LIKELY: _loss_likely,
+    Reason.ADL_ALERT: _said(
+        "Not entered: the insurance pool of {base} is short, so winning positions may be closed."
+    ),
+    Reason.ADL_UNKNOWN: _said("Not known: whether the insurance pool of {base} is short."),
     Reason.SETTLEMENT_NEAR: _said("The next settlement is so near that an order might miss it."),
     Reason.TOO_SMALL: _too_small,
     Reason.NO_ROOM: _no_room,

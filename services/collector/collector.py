@@ -8,10 +8,12 @@ import structlog
 
 from services.collector.funding import FundingRecorder
 from services.collector.instruments import InstrumentRecorder
+from services.collector.pools import PoolWatch
 from services.collector.seams import QuoteSink
 from shared.bus.messages import QuoteUpdated
-from shared.domain.errors import Transient
+from shared.domain.errors import Misconfigured, Transient
 from shared.domain.instrument import Category
+from shared.domain.market import Pool
 from shared.exchange.ports import FeedQuote, MarketFeed
 from shared.runtime.clock import Clock
 from shared.store.pool import UNAVAILABLE, WritePool
@@ -38,6 +40,7 @@ class Collector:
         instruments: InstrumentRecorder,
         funding: FundingRecorder,
         clock: Clock,
+        pools: PoolWatch,
         symbols: Sequence[str],
         history: timedelta = HISTORY,
     ) -> None:
@@ -47,6 +50,7 @@ class Collector:
         self._instruments = instruments
         self._funding = funding
         self._clock = clock
+        self._pools = pools
         self._symbols = tuple(symbols)
         self._history = history
         self._latest: dict[tuple[Category, str], FeedQuote] = {}
@@ -54,6 +58,38 @@ class Collector:
         self._proven = False
         self.published = 0
         self.dropped = 0
+
+    async def begin(self) -> None:
+        """Read the rules once, and leave out the pairs that have vanished since they were stored.
+
+        A symbol that was never seen stays: the venue's own refusal says what is wrong. Raises:
+        Misconfigured when nothing is left.
+        """
+        while True:
+            try:
+                await self._instruments.refresh()
+                gone = await self._instruments.vanished(self._symbols)
+                break
+            except (Transient, *UNAVAILABLE) as error:
+                log.warning("instruments_unavailable", detail=str(error))
+                await self._clock.sleep(BUSY_RETRY_SECONDS)
+        if gone:
+            log.error("symbols_vanished", symbols=gone)
+        self._symbols = tuple(symbol for symbol in self._symbols if symbol not in gone)
+        if not self._symbols:
+            raise Misconfigured(
+                f"The venue no longer lists {', '.join(gone)}; name other pairs in CARRY_SYMBOLS."
+            )
+        await self._pools.look(self._symbols)
+
+    @property
+    def pools_are_lost(self) -> bool:
+        """Whether the venue has not told of the insurance pools of late."""
+        return self._pools.is_lost
+
+    async def follow_pools(self) -> None:
+        """Keep what is known of the insurance pools current, for ever."""
+        await self._pools.follow(self._symbols)
 
     async def record_instruments(self) -> None:
         """Compare the rules at start and once an hour, and prove the pairs by their prices."""
@@ -73,7 +109,7 @@ class Collector:
         async for quotes in self._feed.quotes(self._symbols):
             self._funding.observe(quotes)
             now = self._clock.now()
-            await self._sink.publish([_message(quote, now) for quote in quotes])
+            await self._sink.publish([self._message(quote, now) for quote in quotes])
             self.published += len(quotes)
             for quote in quotes:
                 self._latest[quote.category, quote.symbol] = quote
@@ -124,30 +160,31 @@ class Collector:
     def _books(self) -> list[tuple[Category, str]]:
         return [(category, symbol) for symbol in self._symbols for category in Category]
 
+    def _message(self, quote: FeedQuote, now: datetime) -> QuoteUpdated:
+        is_perp = quote.category is Category.LINEAR
+        return QuoteUpdated(
+            category=quote.category.value,
+            symbol=quote.symbol,
+            bid=quote.bid,
+            bid_size=quote.bid_size,
+            ask=quote.ask,
+            ask_size=quote.ask_size,
+            venue_at=quote.venue_at,
+            received_at=now,
+            mark=quote.mark,
+            index=quote.index,
+            predicted_rate=quote.predicted_rate,
+            next_funding_at=quote.next_funding_at,
+            funding_interval_hours=quote.funding_interval_hours,
+            ticker_at=quote.ticker_at,
+            pool=self._pools.of(quote.symbol) if is_perp else Pool.UNWATCHED,
+        )
+
     def _drop_overflow(self) -> None:
         excess = len(self._pending) - PENDING_MAX
         if excess > 0:
             del self._pending[:excess]
             self.dropped += excess
-
-
-def _message(quote: FeedQuote, now: datetime) -> QuoteUpdated:
-    return QuoteUpdated(
-        category=quote.category.value,
-        symbol=quote.symbol,
-        bid=quote.bid,
-        bid_size=quote.bid_size,
-        ask=quote.ask,
-        ask_size=quote.ask_size,
-        venue_at=quote.venue_at,
-        received_at=now,
-        mark=quote.mark,
-        index=quote.index,
-        predicted_rate=quote.predicted_rate,
-        next_funding_at=quote.next_funding_at,
-        funding_interval_hours=quote.funding_interval_hours,
-        ticker_at=quote.ticker_at,
-    )
 
 
 def _row(quote: FeedQuote, now: datetime) -> QuoteRow:

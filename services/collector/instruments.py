@@ -57,6 +57,12 @@ class InstrumentRecorder:
             self._doorbell.notify()
         return changed
 
+    async def vanished(self, symbols: Sequence[str]) -> list[str]:
+        """Return those of ``symbols`` that the venue used to list, and of which a leg is gone."""
+        async with self._pool.acquire() as connection:
+            gone = {i.symbol for i in await read_instruments(connection) if i.status == GONE}
+        return [symbol for symbol in symbols if symbol in gone]
+
     async def prove(self, symbols: Sequence[str], venue_at: datetime) -> list[str]:
         """Store the pairs among ``symbols`` whose two prices agree, and return them.
 
@@ -153,9 +159,9 @@ def _legs(
 ) -> tuple[Instrument, Instrument] | None:
     """Return spot and perpetual of the pair named ``symbol``; None when one is not listed."""
     perp = known.get((Category.LINEAR, symbol))
-    if perp is None:
+    if perp is None or perp.status == GONE:
         return None
     for (category, _), spot in sorted(known.items()):
-        if category is Category.SPOT and spot.base == perp.base:
+        if category is Category.SPOT and spot.base == perp.base and spot.status != GONE:
             return spot, perp
     return None

@@ -14,6 +14,7 @@ from services.collector.freshness import behind_max, missing_of
 from services.collector.funding import FundingRecorder
 from services.collector.instruments import InstrumentRecorder
 from services.collector.meters import Meters
+from services.collector.pools import PoolWatch
 from shared.bus.outbox import Relay
 from shared.bus.quotes import QuotePublisher
 from shared.bus.reach import unreachable
@@ -60,12 +61,14 @@ async def run(settings: Settings) -> None:
         async with HealthServer(
             metrics, host=settings.http.host, port=settings.http.port, ready=probe.missing
         ):
+            await collector.begin()
             log.info("collector_started", symbols=list(settings.symbols), venue=settings.venue)
             await run_until_stopped(
                 collector.record_quotes,
                 collector.store_quotes,
                 collector.record_instruments,
                 collector.record_settlements,
+                collector.follow_pools,
                 relay.run,
                 probe.beat,
             )
@@ -162,5 +165,6 @@ def _collector(
             on_stored=meters.funding_stored,
         ),
         clock=clock,
+        pools=PoolWatch(feed, clock),
         symbols=settings.symbols,
     )

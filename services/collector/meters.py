@@ -17,6 +17,9 @@ class Meters:
         self._venue_at = metrics.gauge(
             "venue_timestamp_seconds", "Newest stamp of the public feed, venue time"
         )
+        self._pools_lost = metrics.gauge(
+            "pools_lost_count", "One while the insurance pools are not known: nothing is entered"
+        )
         self._delay = metrics.histogram(
             "funding_delay_seconds", "Wall time from a settlement's announcement to its row"
         )
@@ -40,5 +43,6 @@ class Meters:
         ):
             metric.inc(total - self._seen[name])
             self._seen[name] = total
+        self._pools_lost.set(collector.pools_are_lost)
         if venue_at is not None:
             self._venue_at.set(venue_at.timestamp())

@@ -113,6 +113,7 @@ def assemble(
         guard=guard,
         metrics=metrics,
         history_start=history_start,
+        limits=rules.limits,
         safe_mode=safe_mode,
     )
     equity = EquityRecorder(

@@ -67,7 +67,8 @@ class Tracked:
 class Desk:
     """Books reports of one pair in the order of their arrival; twice or late changes nothing.
 
-    ``spare_coin`` tells how much of a pair's coin the account holds that no pair owns.
+    ``spare_coin`` tells how much of a pair's coin the account holds that no pair owns. ``adl_rank``
+    is our short's place in the line to be deleveraged, as last seen: 5 comes first, 0 is not in it.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Desk:
         self.state = PairState.CLOSED
         self.correlation_id = ""
         self.is_foreign = False
+        self.adl_rank = 0
         self.orders: dict[str, Tracked] = {}
         self.changed = asyncio.Event()
         self.loaded = asyncio.Event()

@@ -25,6 +25,7 @@ from shared.domain.risk import (
     admit,
     review,
     review_price,
+    review_rank,
 )
 from shared.domain.routing import Route
 from shared.runtime.clock import Clock
@@ -134,6 +135,8 @@ class Gate:
             return Refused(Refusal.LEDGER_DIFFERS, "somebody else trades in this pair")
         if self._is_crossed(desk):
             return Refused(Refusal.LEDGER_DIFFERS, "somebody's long stands against our short")
+        if (refused := review_rank(desk.adl_rank, self._limits)) is not None:
+            return refused
         if (said := self._headroom.forbids()) is not None:
             return Refused(Refusal.MARGIN_RATE, said)
         fresh = self._market.has_reached(plan.pair, plan.decided_at) and self._market.is_fresh(

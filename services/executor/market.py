@@ -97,21 +97,7 @@ class Market:
     def renew(self, pair: Pair) -> None:
         """Replace the rules of one pair, keeping what is known of its market."""
         self.pairs[pair.name] = pair
-        before, self._view = self._view, MarketView(self.pairs.values(), SETTLEMENTS_KEPT)
-        for market in before.markets.values():
-            if market.spot is not None:
-                self._view.quoted(Category.SPOT, market.pair.spot.symbol, market.spot)
-            if market.perp is not None:
-                prices = PerpPrices(
-                    market.mark_price,
-                    market.index_price,
-                    market.predicted_rate,
-                    market.next_funding_at,
-                    market.funding_interval,
-                    market.perp.venue_at,
-                )
-                self._view.quoted(Category.LINEAR, market.pair.perp.symbol, market.perp, prices)
-            self.settled(market.settlements)
+        self._view.renew(pair)
 
     def newest_instant(self, every: timedelta) -> datetime | None:
         """Return the latest multiple of ``every`` that all books have reached."""

@@ -7,6 +7,7 @@ from shared.domain.profit import Parts
 from shared.telemetry.metrics import Metrics
 
 ALARMS: Final = (
+    "adl_rank",
     "books_differ",
     "borrowed",
     "execution_missing",
@@ -70,6 +71,11 @@ class ExecutorMetrics:
             part: registry.gauge(f"{part}_usdt", f"The account's {said}, at the newest instant")
             for part, said in WORTH.items()
         }
+        self.adl_rank = registry.gauge(
+            "adl_rank_count",
+            "Place of the pair's short in the line to be deleveraged: 5 is first, 0 is not in it",
+            {"pair": ()},
+        )
         self.armed = registry.gauge("armed_count", "One when orders may be sent")
         self._maintenance = registry.gauge(
             "maintenance_ratio", "Bound share of what backs the account; at one it is liquidated"

@@ -22,6 +22,7 @@ from shared.domain.instrument import Category, Pair
 from shared.domain.money import ZERO, plain
 from shared.domain.order import Leg, parse_client_order_id
 from shared.domain.profit import Stake
+from shared.domain.risk import RiskLimits, review_rank
 from shared.exchange.ports import OrderReport, PositionReport, TradingGateway
 from shared.runtime.clock import Clock
 from shared.runtime.crash import CrashPoint, reached
@@ -62,6 +63,7 @@ class Reconciler:
         guard: Guard,
         metrics: ExecutorMetrics,
         history_start: datetime,
+        limits: RiskLimits,
         safe_mode: bool = False,
     ) -> None:
         self.armed = asyncio.Event()
@@ -75,6 +77,7 @@ class Reconciler:
         self._guard = guard
         self._metrics = metrics
         self._history_start = history_start
+        self._limits = limits
         self._safe_mode = safe_mode
         self._sweep_now = asyncio.Event()
         executor.on_reset(self._sweep_now.set)
@@ -86,9 +89,8 @@ class Reconciler:
         """
         reached(CrashPoint.LEASE_TAKEN)
         pairs = self._pairs()
-        await self._gateway.check_account(
-            sorted(p.perp.symbol for p in pairs), sorted({p.base for p in pairs})
-        )
+        listed = sorted(p.perp.symbol for p in pairs if p.is_trading)  # of others nothing is told
+        await self._gateway.check_account(listed, sorted({p.base for p in pairs}))
         await self.load()
         if not await wait(self._executor.connected, CONNECT_SECONDS):
             raise Transient("the private stream does not connect")
@@ -174,10 +176,27 @@ class Reconciler:
         positions, wallet = await asyncio.gather(
             self._gateway.read_positions(), self._gateway.read_wallet()
         )
+        await self._note_ranks(positions)
         await self._bookkeeper.read()
         if not self._executor.is_idle:
             return None
         return self._compared(before, positions, wallet)
+
+    async def _note_ranks(self, positions: Sequence[PositionReport]) -> None:
+        """Keep how near each of our shorts is to being deleveraged; alarm when one comes too near.
+
+        The rank counts only from the alarm on, so that one which was not told is told next time.
+        """
+        ranks = {p.symbol: p.adl_rank for p in positions if p.quantity < ZERO}
+        for name, desk in self._executor.desks.items():
+            rank = ranks.get(desk.pair.perp.symbol, 0)
+            self._metrics.adl_rank.labels(pair=name).set(rank)
+            refused = review_rank(rank, self._limits)
+            if refused is not None and review_rank(desk.adl_rank, self._limits) is None:
+                correlation, detail = desk.correlation_id, refused.detail
+                log.warning("adl_rank_high", pair=name, correlation_id=correlation, detail=detail)
+                await self._journal.alarm("adl_rank", detail, name)
+            desk.adl_rank = rank
 
     def _compared(
         self, before: Books, positions: Sequence[PositionReport], wallet: Mapping[str, Decimal]

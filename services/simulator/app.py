@@ -57,7 +57,7 @@ class Door:
         pressed: Pressed = frozenset,
     ) -> None:
         self._public = PublicApi(desk, wall, pressed)
-        self._private = private_routes(desk, self._public, key.api_key, sample)
+        self._private = private_routes(desk, self._public, key.api_key, sample, pressed)
         self._key = key
         self._wall = wall
         self._limits = RateLimits()

@@ -9,6 +9,7 @@ from services.simulator.batches import BatchApi
 from services.simulator.borrowing import BorrowingApi
 from services.simulator.desk import Desk
 from services.simulator.margins import NOT_ENABLED, NOT_ENABLED_READS, MarginApi
+from services.simulator.pool import Pressed
 from services.simulator.public import PublicApi
 from services.simulator.query import Query
 from services.simulator.trading import Sample, TradingApi, order_request
@@ -34,10 +35,11 @@ class Endpoint:
 
 
 def private_routes(
-    desk: Desk, public: PublicApi, api_key: str, sample: Sample
+    desk: Desk, public: PublicApi, api_key: str, sample: Sample, pressed: Pressed = frozenset
 ) -> Mapping[str, Endpoint]:
     """Return every private endpoint by its path behind /v5/."""
-    trading, account, margin = TradingApi(desk, sample), AccountApi(desk, api_key), MarginApi(desk)
+    trading, account = TradingApi(desk, sample, pressed), AccountApi(desk, api_key)
+    margin = MarginApi(desk)
     batch = BatchApi(trading)
 
     async def pre_check(query: Query) -> Row:

@@ -161,9 +161,8 @@ class Hub:
 
     def _alert(self, listeners: Iterable[Connection]) -> None:
         """Queue the state of the insurance pools."""
-        pressed = self._faults.pressed() if self._faults is not None else frozenset()
         for connection in listeners:
-            rows = pool_rows(self._desk.market.symbols, pressed)
+            rows = pool_rows(self._desk.market.symbols, self._pressed())
             connection.push(ALERTS, _text(alert(rows, self._desk.now_ms)))
 
     def tell(self, events: Iterable[Event]) -> None:
@@ -209,9 +208,12 @@ class Hub:
             case Execution():
                 return execution_row(event.data)
             case Position():
-                return position_message(event.data, self._desk.exchange)
+                return position_message(event.data, self._desk.exchange, self._pressed())
             case coins:
                 return account_row(self._desk.exchange, coins)
+
+    def _pressed(self) -> frozenset[str]:
+        return frozenset() if self._faults is None else self._faults.pressed()
 
     def _repeat_books(self) -> None:
         for connection in self._connections:

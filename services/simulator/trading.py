@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from services.simulator.desk import Desk
+from services.simulator.pool import Pressed
 from services.simulator.query import WEEK_MS, Query, newest, page
 from services.simulator.wire import closed_row, execution_row, order_row, position_row
 from shared.venue.amounts import ZERO, plain
@@ -25,10 +26,11 @@ UNFILLED_KEPT_MS: Final = 86_400_000
 class TradingApi:
     """Orders and what became of them, for the one key of this venue."""
 
-    def __init__(self, desk: Desk, sample: Sample) -> None:
+    def __init__(self, desk: Desk, sample: Sample, pressed: Pressed = frozenset) -> None:
         self._desk = desk
         self._exchange = desk.exchange
         self._sample = sample
+        self._pressed = pressed
         self._closed = ClosedBook()
 
     @property
@@ -141,7 +143,7 @@ class TradingApi:
             held = self._exchange.positions.values()
             found = [p for p in held if p.size and self._settles_in(p, query.text("settleCoin"))]
         shown, cursor = page(found, query, query.limit(20, 200))
-        rows = [position_row(p, self._exchange) for p in shown]
+        rows = [position_row(p, self._exchange, self._pressed()) for p in shown]
         return {"category": category, "list": rows, "nextPageCursor": cursor}
 
     async def leverages(self, query: Query) -> Row:

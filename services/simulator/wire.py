@@ -3,7 +3,7 @@
 Amounts are decimal strings, instants are venue milliseconds as strings; ``""`` is "not applicable".
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -130,8 +130,13 @@ def fast_row(execution: Execution) -> Row:
 
 
 @exact
-def position_row(position: Position, exchange: Exchange) -> Row:
-    """Return one perpetual position as position/list shows it; flat ones have no side."""
+def position_row(
+    position: Position, exchange: Exchange, pressed: Container[str] = frozenset()
+) -> Row:
+    """Return one perpetual position as position/list shows it; flat ones have no side.
+
+    What is held of a symbol in ``pressed`` is next to be deleveraged.
+    """
     mark = exchange.marks.get(position.symbol, ZERO)
     worth = abs(position.size) * mark
     rule = exchange.rules["linear", position.symbol]
@@ -151,7 +156,7 @@ def position_row(position: Position, exchange: Exchange) -> Row:
         "tradeMode": 0,
         "positionStatus": "Normal",
         "autoAddMargin": 0,
-        "adlRankIndicator": 0,
+        "adlRankIndicator": 5 if position.size and position.symbol in pressed else 0,
         "leverage": plain(position.leverage),
         "breakEvenPrice": "",
         "positionBalance": "0",
@@ -204,9 +209,11 @@ def closed_row(row: ClosedPnl, leverage: Decimal) -> Row:
     }
 
 
-def position_message(position: Position, exchange: Exchange) -> Row:
+def position_message(
+    position: Position, exchange: Exchange, pressed: Container[str] = frozenset()
+) -> Row:
     """Return a position as its topic shows it, where the average is called entryPrice."""
-    row = position_row(position, exchange)
+    row = position_row(position, exchange, pressed)
     return {**row, "entryPrice": row["avgPrice"]}
 
 

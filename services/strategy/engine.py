@@ -1,7 +1,7 @@
 """The loop around ``decide``: one pass per complete market instant, journaled before it is said."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -23,7 +23,7 @@ from shared.bus.outbox import enqueue
 from shared.bus.streams import STRATEGY_INTENTS
 from shared.domain.events import PairSettled, TargetSet
 from shared.domain.funding import FundingSettlement
-from shared.domain.instrument import Category
+from shared.domain.instrument import Category, Pair
 from shared.domain.market import Quote
 from shared.domain.order import content_id
 from shared.domain.policy import CarryPolicy
@@ -130,12 +130,25 @@ class Engine:
                 message.next_funding_at,
                 None if hours is None else timedelta(seconds=int(hours * 3600)),
                 message.ticker_at or message.venue_at,
+                message.pool,
             )
             quote = Quote(
                 message.bid, message.bid_size, message.ask, message.ask_size, message.venue_at
             )
             self._view.quoted(Category(message.category), message.symbol, quote, prices)
         await self.decide_if_due()
+
+    @property
+    def pairs(self) -> list[str]:
+        """The names of the pairs that are decided on."""
+        return sorted(self._view.markets)
+
+    def renew(self, pairs: Iterable[Pair]) -> None:
+        """Take in the rules as they are now: a delivery that is announced closes its pair (R10)."""
+        for pair in pairs:
+            if pair != self._view.markets[pair.name].pair:
+                log.info("rules_changed", pair=pair.name)
+                self._view.renew(pair)
 
     async def settled(self, message: FundingSettled) -> None:
         """Take a settled rate in; it may be the one an instant waits for."""

@@ -22,7 +22,7 @@ from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.service import run_until_stopped
 from shared.store.funding import read_recent_settlements
 from shared.store.heartbeat import beat
-from shared.store.instruments import wait_for_pairs
+from shared.store.instruments import read_pairs, wait_for_pairs
 from shared.store.migrate import check_schema, claim_installation
 from shared.store.pool import UNAVAILABLE as STORE_UNAVAILABLE
 from shared.store.pool import WritePool, open_pool
@@ -32,6 +32,7 @@ from shared.telemetry.metrics import Metrics
 
 SERVICE: Final = "strategy"
 BEAT_SECONDS: Final = 1.0
+RULES_SECONDS: Final = 60.0
 REPLAY_BAR: Final = timedelta(hours=1)
 LIVE_BAR: Final = timedelta(minutes=1)
 
@@ -63,6 +64,7 @@ async def run(settings: Settings) -> None:
             await run_until_stopped(
                 ears.hear_quotes,
                 ears.hear_funding,
+                ears.follow_rules,
                 ears.hear_executions,
                 engine.watch,
                 relay.run,
@@ -77,6 +79,8 @@ class Ears:
         self, pool: WritePool, redis: Redis, engine: Engine, clock: Clock, epoch: int
     ) -> None:
         self._engine = engine
+        self._pool = pool
+        self._clock = clock
         self._quotes = QuoteReader(redis, clock)
         self._funding = Consumer(pool, redis, epoch, SERVICE, MARKET_FUNDING, clock)
         self._executions = Consumer(pool, redis, epoch, SERVICE, EXECUTION_EVENTS, clock)
@@ -94,6 +98,14 @@ class Ears:
                 await self._engine.settled(message)
 
         await self._funding.run(handle)
+
+    async def follow_rules(self) -> None:
+        """Read the products' rules once a minute, for ever."""
+        while True:
+            with contextlib.suppress(*STORE_UNAVAILABLE):
+                async with self._pool.acquire() as connection:
+                    self._engine.renew(await read_pairs(connection, self._engine.pairs))
+            await self._clock.sleep(RULES_SECONDS)
 
     async def hear_executions(self) -> None:
         """Learn how plans ended, for ever."""

@@ -9,13 +9,16 @@ from decimal import Decimal
 
 import msgspec
 
+from shared.domain.market import Pool
+
 
 class QuoteUpdated(msgspec.Struct, frozen=True, tag="quote_updated.v1"):
     """Stream ``market.quotes``: the conflated top of one book; key (category, symbol).
 
     The fields from ``mark`` on are filled for ``linear`` only; ``predicted_rate`` is the venue's
     running estimate, a fraction of notional for the interval that ends at ``next_funding_at``.
-    ``venue_at`` is the older stamp of book and ticker, ``ticker_at`` the ticker's own.
+    ``venue_at`` is the older stamp of book and ticker, ``ticker_at`` the ticker's own; ``pool`` is
+    the insurance pool as last told.
     """
 
     category: str
@@ -32,6 +35,7 @@ class QuoteUpdated(msgspec.Struct, frozen=True, tag="quote_updated.v1"):
     next_funding_at: datetime | None = None
     funding_interval_hours: Decimal | None = None
     ticker_at: datetime | None = None
+    pool: Pool = Pool.UNWATCHED
 
 
 class FundingSettled(msgspec.Struct, frozen=True, tag="funding_settled.v1"):

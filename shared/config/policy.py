@@ -111,6 +111,7 @@ BOUNDS: Final[Mapping[type, Mapping[str, tuple[Value, Value]]]] = {
         "collar": _FRACTION,
         "before_settlement": _WINDOW,
         "after_settlement": _WINDOW,
+        "adl_rank_max": (0, 5),
     },
 }
 """The least and the greatest value of every field, both allowed; of every item for a tuple."""

@@ -33,7 +33,7 @@ from shared.domain.policy import CarryPolicy
 from shared.domain.portfolio import Holding, Portfolio
 from shared.domain.signals import Signals, share_below
 from shared.domain.sizing import kelly_share, size_within
-from shared.domain.universe import Reason, exclusion
+from shared.domain.universe import Reason, exclusion, newcomer_exclusion
 
 
 class Verdict(StrEnum):
@@ -234,6 +234,8 @@ def _enter_or_pass(
     assert sized.value is not None
     assert sized.loss_probability is not None
     settlements = sized.break_even_settlements
+    if (excluded := newcomer_exclusion(market)) is not None:
+        return replace(sized, reason=excluded)
     if sized.expected_rate <= ZERO or settlements is None:
         return replace(sized, reason=Reason.LONGS_ARE_PAID)
     if settlements > policy.break_even_limit_settlements:

@@ -59,6 +59,11 @@ class Pair:
         return self.spot.base
 
     @property
+    def is_trading(self) -> bool:
+        """Whether both legs trade now and no delivery is announced."""
+        return self.spot.is_trading and self.perp.is_trading
+
+    @property
     def common_lot(self) -> Decimal:
         """The smallest quantity both legs can hold: the coarser step, which the finer divides."""
         coarse, fine = max(self.spot.step, self.perp.step), min(self.spot.step, self.perp.step)

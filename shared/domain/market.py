@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 
 from shared.domain.funding import FundingSettlement
 from shared.domain.instrument import Pair
@@ -37,6 +38,19 @@ class Quote:
         return 0 < self.bid < self.ask and self.bid_size > 0 and self.ask_size > 0
 
 
+class Pool(StrEnum):
+    """What the insurance pool behind a perpetual does: a short one deleverages its winners.
+
+    Nobody watches it in a back-test, which has no history of it, and where the venue tells nothing
+    of that symbol; it is ``lost`` when what is watched has not been told of late.
+    """
+
+    UNWATCHED = "unwatched"
+    SOUND = "sound"
+    SHORT = "short"
+    LOST = "lost"
+
+
 @dataclass(frozen=True, slots=True)
 class PairMarket:
     """Both books of a pair, its mark and index price, and its settled funding, oldest first.
@@ -56,6 +70,7 @@ class PairMarket:
     settled_by: datetime | None
     settlements: tuple[FundingSettlement, ...]
     signals: Signals | None = None
+    pool: Pool = Pool.UNWATCHED
 
     @property
     def basis_rate(self) -> Decimal | None:

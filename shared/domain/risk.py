@@ -16,6 +16,7 @@ class RiskLimits:
     """What may never be exceeded; amounts are USDT, an hour and a day are venue time.
 
     ``rejects_per_minute`` and ``unknown_max`` are wall time: they bound our talk with the venue.
+    ``adl_rank_max`` is how far up the line to be deleveraged, 0 to 5, our short may be added to.
     """
 
     pair_notional: Decimal = Decimal(12_000)
@@ -30,6 +31,7 @@ class RiskLimits:
     collar: Decimal = Decimal("0.02")
     before_settlement: timedelta = timedelta(seconds=90)
     after_settlement: timedelta = timedelta(seconds=30)
+    adl_rank_max: int = 3
 
 
 class Refusal(StrEnum):
@@ -52,6 +54,7 @@ class Refusal(StrEnum):
     SETTLEMENT_WINDOW = "settlement_window"
     EXPIRED = "expired"
     MARGIN = "margin"
+    ADL_RANK = "adl_rank"
     MARGIN_RATE = "margin_rate"
 
     @property
@@ -114,7 +117,7 @@ def review(
         return Refused(Refusal.STALE, "the books are older than their bound")
     if market.spot is None or market.perp is None:
         return Refused(Refusal.PRICE_MISSING, "a book is missing")
-    if not (market.pair.spot.is_trading and market.pair.perp.is_trading):
+    if not market.pair.is_trading:
         return Refused(Refusal.NOT_TRADING, "a leg is not trading or is to be delivered")
     if _near_settlement(market, limits, now):
         return Refused(Refusal.SETTLEMENT_WINDOW, "a settlement is near")
@@ -139,6 +142,14 @@ def review_price(price: Decimal, market: PairMarket, limits: RiskLimits) -> Refu
             detail = f"{price} is over {limits.collar} from the {name} price {reference}"
             return Refused(Refusal.COLLAR, detail)
     return None
+
+
+def review_rank(rank: int, limits: RiskLimits) -> Refused | None:
+    """Return why a short at place ``rank`` of the line to be deleveraged is not added to (A10)."""
+    if rank <= limits.adl_rank_max:
+        return None
+    detail = f"the short is at {rank} of 5 in the line to be deleveraged"
+    return Refused(Refusal.ADL_RANK, f"{detail}, {limits.adl_rank_max} allowed")
 
 
 def admit(stake: Stake, limits: RiskLimits) -> Refused | None:

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from shared.domain.funding import is_complete
-from shared.domain.market import PairMarket
+from shared.domain.market import PairMarket, Pool
 from shared.domain.policy import CarryPolicy
 
 
@@ -24,6 +24,8 @@ class Reason(StrEnum):
     BREAK_EVEN_TOO_FAR = "break_even_too_far"
     BELOW_MARGIN = "below_margin"
     LOSS_TOO_LIKELY = "loss_too_likely"
+    ADL_ALERT = "adl_alert"
+    ADL_UNKNOWN = "adl_unknown"
     SETTLEMENT_NEAR = "settlement_near"
     TOO_SMALL = "too_small"
     NO_ROOM = "no_room"
@@ -38,7 +40,7 @@ class Reason(StrEnum):
 
 def exclusion(market: PairMarket, policy: CarryPolicy, instant: datetime) -> Reason | None:
     """Return why nothing can be known of this pair at ``instant``; None when it is eligible."""
-    if not (market.pair.spot.is_trading and market.pair.perp.is_trading):
+    if not market.pair.is_trading:
         return Reason.NOT_TRADING
     if market.spot is None or market.perp is None:
         return Reason.BOOK_MISSING
@@ -64,6 +66,14 @@ def exclusion(market: PairMarket, policy: CarryPolicy, instant: datetime) -> Rea
     if not _are_of_now(market):
         return Reason.SIGNALS_MISSING
     return None
+
+
+def newcomer_exclusion(market: PairMarket) -> Reason | None:
+    """Return why a pair may not be entered that might be held: its winners are deleveraged (A10).
+
+    A pool that nobody watches excludes nothing, one that was lost sight of does.
+    """
+    return {Pool.SHORT: Reason.ADL_ALERT, Pool.LOST: Reason.ADL_UNKNOWN}.get(market.pool)
 
 
 def _are_of_now(market: PairMarket) -> bool:

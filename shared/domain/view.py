@@ -1,20 +1,20 @@
 """The market as it arrives: the newest of everything, from which snapshots are cut."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from shared.domain.funding import FundingSettlement, is_complete, newest_passed
 from shared.domain.instrument import Category, Pair
-from shared.domain.market import MarketSnapshot, PairMarket, Quote
+from shared.domain.market import MarketSnapshot, PairMarket, Pool, Quote
 from shared.domain.signals import Signals
 
 
 @dataclass(frozen=True, slots=True)
 class PerpPrices:
-    """What a linear ticker says besides its book, ``ticker_at`` by the venue's clock."""
+    """What comes with a linear ticker besides its book, ``ticker_at`` by the venue's clock."""
 
     mark_price: Decimal | None
     index_price: Decimal | None
@@ -22,6 +22,7 @@ class PerpPrices:
     next_funding_at: datetime | None
     funding_interval: timedelta | None
     ticker_at: datetime
+    pool: Pool = Pool.UNWATCHED
 
 
 class MarketView:
@@ -75,11 +76,18 @@ class MarketView:
         """Take in what statistics say of a pair's settlements."""
         self._markets[pair] = replace(self._markets[pair], signals=signals)
 
+    def renew(self, pair: Pair) -> None:
+        """Take in the rules of a pair as they are now; what is known of its market stays."""
+        self._markets[pair.name] = replace(self._markets[pair.name], pair=pair)
+
     def newest_instant(self, every: timedelta) -> datetime | None:
-        """Return the latest multiple of ``every`` (from midnight UTC) all books have reached."""
+        """Return the latest multiple of ``every`` (from midnight UTC) all books have reached.
+
+        A pair that does not trade any more is not waited for: its books may have ended.
+        """
         stamps = [
             None if quote is None else quote.venue_at
-            for market in self._markets.values()
+            for market in self._awaited()
             for quote in (market.spot, market.perp)
         ]
         known = [stamp for stamp in stamps if stamp is not None]
@@ -100,8 +108,13 @@ class MarketView:
                 market.settled_by,
                 instant,
             )
-            for market in self._markets.values()
+            for market in self._awaited()
         )
+
+    def _awaited(self) -> Sequence[PairMarket]:
+        """Return the pairs that trade; all of them when none does."""
+        known = list(self._markets.values())
+        return [market for market in known if market.pair.is_trading] or known
 
     def snapshot(self, instant: datetime) -> MarketSnapshot:
         """Return every pair as known now, to be judged as of ``instant``."""
@@ -131,4 +144,5 @@ def _with_prices(market: PairMarket, prices: PerpPrices | None) -> PairMarket:
         next_funding_at=prices.next_funding_at,
         funding_interval=prices.funding_interval,
         settled_by=settled_by,
+        pool=prices.pool,
     )

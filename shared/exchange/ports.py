@@ -51,7 +51,9 @@ class ExecutionReport:
 class PositionReport:
     """One perpetual position; ``quantity`` is signed.
 
-    ``maintenance`` is the least margin that it binds, USD; None where the venue names none.
+    ``adl_rank`` is its place in the line to be deleveraged, 1 to 5, where 5 comes first; 0 when it
+    is not in the line, or the venue does not say. ``maintenance`` is the least margin that it
+    binds, USD; None where the venue names none.
     """
 
     symbol: str
@@ -59,6 +61,7 @@ class PositionReport:
     entry_price: Decimal | None
     mark_price: Decimal | None
     unrealized: Decimal
+    adl_rank: int = 0
     maintenance: Decimal | None = None
 
 
@@ -180,6 +183,12 @@ class MarketFeed(Protocol):
         self, symbol: str, start: datetime, end: datetime
     ) -> list[FundingSettlement]:
         """Return settled rates in [start, end], oldest first, all pages."""
+
+    async def fetch_short_pools(self, symbols: Sequence[str]) -> Mapping[str, bool]:
+        """Return whether the insurance pool behind each perpetual is short, so that it deleverages.
+
+        A symbol of which the venue tells nothing is absent.
+        """
 
     async def fetch_ohlcv(
         self, category: Category, symbol: str, start: datetime, end: datetime

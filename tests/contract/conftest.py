@@ -25,6 +25,23 @@ def standing() -> Iterator[Simulator]:
         yield running
 
 
+PRESSED = """
+faults:
+- kind: deleveraging
+  symbol: BTCUSDT
+  quantity: 0.01
+  from: 3600
+  notice_seconds: 3600
+"""
+
+
+@pytest.fixture(scope="module")
+def pressed() -> Iterator[Simulator]:
+    """A venue whose time stands still while BTC's insurance pool is empty."""
+    with simulator(script=PRESSED) as running:
+        yield running
+
+
 def pybit_gateway_on(venue: Simulator) -> BybitGateway:
     return BybitGateway(
         trading_endpoints("replay", venue.rest, venue.stream),

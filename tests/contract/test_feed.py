@@ -9,7 +9,7 @@ import pytest
 from shared.domain.instrument import Category
 from shared.exchange.ports import FeedQuote, MarketFeed
 from tests.contract.conftest import OpenFeed
-from tests.support.simulator import simulator
+from tests.support.simulator import Simulator, simulator
 
 pytestmark = pytest.mark.slow
 
@@ -45,6 +45,16 @@ async def test_mark_prices_of_closed_hours_are_shown_too(feed: MarketFeed) -> No
     bars = await feed.fetch_mark_ohlcv("BTCUSDT", START - 3 * HOUR, START + 24 * HOUR)
     assert [bar[0] for bar in bars] == [START - 3 * HOUR, START - 2 * HOUR, START - HOUR]
     assert all(bar[4] > 0 for bar in bars)
+
+
+async def test_a10_the_insurance_pools_are_told_and_one_of_them_is_short(
+    feed: MarketFeed, pressed: Simulator, open_feed: OpenFeed
+) -> None:
+    asked = [*SYMBOLS, "NOUSDT"]
+    assert await feed.fetch_short_pools(asked) == {"BTCUSDT": False, "ETHUSDT": False}
+    other = open_feed(pressed)
+    assert await other.fetch_short_pools(asked) == {"BTCUSDT": True, "ETHUSDT": False}
+    await other.close()
 
 
 async def test_venue_time_is_known_before_anything_is_quoted(feed: MarketFeed) -> None:

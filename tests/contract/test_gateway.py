@@ -28,7 +28,7 @@ from shared.exchange.ports import (
     TradingGateway,
 )
 from tests.contract.conftest import OpenGateway
-from tests.support.simulator import simulator
+from tests.support.simulator import Simulator, simulator
 
 pytestmark = pytest.mark.slow
 
@@ -139,6 +139,23 @@ async def test_a_perpetual_short_is_a_negative_position_and_closes(
         await sent(gateway, closing)
         await outcome_of(events, closing.link_id)
     assert await gateway.read_positions() == []
+
+
+async def test_a10_a_short_next_to_be_deleveraged_says_so(
+    gateway: TradingGateway, pressed: Simulator, open_gateway: OpenGateway
+) -> None:
+    other = open_gateway(pressed)
+    for at, rank in ((other, 5), (gateway, 0)):
+        async with listening(at) as events:
+            opening = ticket(LINEAR, Side.SELL, "0.1")
+            await sent(at, opening)
+            await outcome_of(events, opening.link_id)
+            shown = await at.read_positions()
+            assert [p.adl_rank for p in shown] == [rank]
+            closing = ticket(LINEAR, Side.BUY, "0.1", reduce_only=True)
+            await sent(at, closing)
+            await outcome_of(events, closing.link_id)
+    await other.close()
 
 
 async def test_an_order_that_does_not_cross_ends_without_a_fill(gateway: TradingGateway) -> None:

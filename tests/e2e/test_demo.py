@@ -32,6 +32,9 @@ ROOT = Path(__file__).parents[2]
 START = datetime.fromisoformat("2023-11-11T00:00:00+00:00")
 HOURS = 72
 
+STRANGE = {"CARRY_VENUE": "paper", "CARRY_VENU": "misspelt"}
+"""Settings of the real platform, and a misspelt one: a demo names them and uses its own."""
+
 Ended = tuple[int, dict[str, Any], str]
 """Exit code, last line, and what was said on standard error."""
 
@@ -42,7 +45,7 @@ def carry(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "services.carry.cli", *arguments],
         cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith("CARRY_")},
+        env={k: v for k, v in os.environ.items() if not k.startswith("CARRY_")} | STRANGE,
         capture_output=True,
         text=True,
         timeout=200,
@@ -83,6 +86,7 @@ class Run:
     line: dict[str, Any]
     targets: list[dict[str, str]]
     state: Path
+    said: str
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +94,8 @@ def quiet_run() -> Iterator[Run]:
     with made_folder() as state:
         code, line, errors = demo(state, 80)
         assert code == 0, errors
-        yield Run(line, json.loads((state / "demo" / "targets.json").read_text()), state)
+        targets = json.loads((state / "demo" / "targets.json").read_text())
+        yield Run(line, targets, state, errors)
 
 
 @pytest.fixture
@@ -105,6 +110,10 @@ def test_an_undisturbed_demo_trades_and_its_books_agree(quiet_run: Run) -> None:
     assert line["pairs_opened"] >= 3
     assert line["settlements_booked"] >= 20
     assert line["instants_late"] == 0
+
+
+def test_settings_that_a_demo_does_not_use_are_named(quiet_run: Run) -> None:
+    assert "its own settings; not used: CARRY_VENU, CARRY_VENUE" in quiet_run.said
 
 
 def test_the_first_72_hours_say_the_same_targets_as_the_back_test_row_for_row(

@@ -194,13 +194,15 @@ class SimGateway:
         def answer() -> list[PositionReport]:
             held = self._venue.state("positions").positions
             exchange = self._venue.exchange
+
+            def bound(symbol: str, quantity: Decimal) -> Decimal:
+                worth = abs(quantity) * exchange.marks[symbol]
+                return maintenance_margin(exchange.rules["linear", symbol], worth)
+
             return [
-                PositionReport(
-                    s, q, None, None, Decimal(0),
-                    maintenance_margin(exchange.rules["linear", s], abs(q) * exchange.marks[s]),
-                )
+                PositionReport(s, q, None, None, Decimal(0), maintenance=bound(s, q))
                 for s, q in held.items()
-            ]  # fmt: skip
+            ]
 
         return await self._read("positions", answer)
 

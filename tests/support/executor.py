@@ -1,7 +1,7 @@
 """A whole executor on a real database and a venue in memory: what its tests drive."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -94,6 +94,7 @@ class Rig:
     gateway: FakeGateway
     pool: WritePool
     market: Market
+    metrics: ExecutorMetrics
     count: int = 0
     at: datetime = INSTANT
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -225,20 +226,27 @@ async def running(
     release: bool = True,
     safe_mode: bool = False,
     execution: ExecutionPolicy | None = None,
+    renewed: Sequence[Pair] = (),
 ) -> AsyncIterator[Rig]:
-    """Run an armed executor; ``release`` false ends it as a crash would."""
+    """Run an armed executor; ``release`` false ends it as a crash would.
+
+    ``renewed`` are the pairs whose rules are others than usual from the start.
+    """
     clock = SystemClock()
     gateway = gateway or FakeGateway(exchange)
     bases = sorted({r.base for r in exchange.rules.values()})
     pairs = [pair(base) for base in bases]
     market = Market(pairs, clock, Freshness(timedelta(hours=2), 60.0))
+    for changed in renewed:
+        market.renew(changed)
+    metrics = ExecutorMetrics()
     parts = assemble(
         gateway,
         pool=pool,
         doorbell=SilentBell(),
         market=market,
         clock=clock,
-        metrics=ExecutorMetrics(),
+        metrics=metrics,
         rules=Rules(limits or RiskLimits(), execution or ExecutionPolicy(), FEES, "t1"),
         pace=QUICK,
         epoch=EPOCH,
@@ -246,7 +254,7 @@ async def running(
         history_start=MIDNIGHT - timedelta(days=1),
         safe_mode=safe_mode,
     )
-    rig = Rig(parts, exchange, gateway, pool, market)
+    rig = Rig(parts, exchange, gateway, pool, market, metrics)
     rig.quote()
     await parts.lease.take()
     rig.tasks = [asyncio.create_task(loop()) for loop in parts.loops]

@@ -1,7 +1,7 @@
 """A MarketFeed in memory: what it knows is given, when it shows it is decided by the test."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -21,10 +21,15 @@ class FakeFeed:
         self.closes: dict[tuple[Category, str], list[Decimal]] = {}
         self.shown_until: datetime | None = None
         self.calls: list[tuple[str, datetime, datetime]] = []
+        self.is_away = False
+        self.short_pools: dict[str, bool] = {}
+        self.subscribed: list[str] = []
         self.answers_left: int | None = None
         self.batches: asyncio.Queue[list[FeedQuote] | None] = asyncio.Queue()
 
     async def fetch_instruments(self, category: Category) -> list[Instrument]:
+        if self.is_away:
+            raise ExchangeUnavailable("scripted")
         return list(self.instruments[category])
 
     async def fetch_funding_rate_history(
@@ -51,10 +56,16 @@ class FakeFeed:
     ) -> list[tuple[datetime, Decimal, Decimal, Decimal, Decimal, Decimal]]:
         return []
 
+    async def fetch_short_pools(self, symbols: Sequence[str]) -> Mapping[str, bool]:
+        if self.is_away:
+            raise ExchangeUnavailable("scripted")
+        return {s: short for s, short in self.short_pools.items() if s in symbols}
+
     async def venue_time(self) -> datetime | None:
         return self.venue_at
 
     async def quotes(self, symbols: Sequence[str]) -> AsyncIterator[list[FeedQuote]]:
+        self.subscribed = list(symbols)
         while (batch := await self.batches.get()) is not None:
             self.venue_at = max(quote.venue_at for quote in batch)
             yield batch

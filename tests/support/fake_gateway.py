@@ -47,13 +47,16 @@ class FakeGateway:
         self.after: deque[Fault | None] = deque()
         self.copies = 1
         self.is_reachable = True
+        self.adl_rank = 0
         self.margin: MarginRates | None = None
         self.tops: list[tuple[Category, str]] = []
         self.placed: list[OrderTicket] = []
+        self.checked: list[str] = []
         self._placing = asyncio.Event()
         self._streams: list[asyncio.Queue[PrivateEvent]] = []
 
     async def check_account(self, symbols: Sequence[str], coins: Sequence[str]) -> KeyInfo:
+        self.checked = list(symbols)
         return KeyInfo("desk-1", True, False, (), None)
 
     async def place_order(self, ticket: OrderTicket, signed_at: datetime) -> str:
@@ -147,7 +150,8 @@ class FakeGateway:
                 p.entry_price,
                 self.exchange.marks[p.symbol],
                 p.unrealised_pnl(self.exchange.marks[p.symbol]),
-                maintenance(self.exchange, p.symbol),
+                self.adl_rank,
+                maintenance=maintenance(self.exchange, p.symbol),
             )
             for p in self.exchange.positions.values()
             if p.size

@@ -17,6 +17,7 @@ import httpx
 from services.carry.demo.children import free_port
 
 READY_SECONDS = 60.0
+FAULTS = "faults.yaml"
 
 
 @dataclass
@@ -50,10 +51,12 @@ class Simulator:
             "CARRY_REPLAY_SPEED": str(speed),
             "CARRY_REPLAY_START": start,
         }
+        faults = self.folder / FAULTS
+        options = ["--faults", str(faults)] if faults.exists() else []
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("CARRY_")}
         with (self.folder / "simulator.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "services.carry.cli", "simulator"],
+                [sys.executable, "-m", "services.carry.cli", "simulator", *options],
                 env={**inherited, **own},
                 stdout=log,
                 stderr=log,
@@ -92,10 +95,14 @@ class Simulator:
 
 
 @contextmanager
-def simulator(*, speed: int = 3600, start: str = "2023-11-11T00:00:00Z") -> Iterator[Simulator]:
-    """Run a simulator whose venue time stands still until ``release``."""
+def simulator(
+    *, speed: int = 3600, start: str = "2023-11-11T00:00:00Z", script: str | None = None
+) -> Iterator[Simulator]:
+    """Run a simulator whose venue time stands still until ``release``; ``script`` is YAML."""
     with tempfile.TemporaryDirectory(prefix="carry-sim-") as folder:
         running = Simulator(free_port(), Path(folder))
+        if script is not None:
+            (running.folder / FAULTS).write_text(script)
         try:
             running.start(speed=speed, start=start)
             yield running

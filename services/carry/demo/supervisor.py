@@ -25,6 +25,8 @@ from rich.live import Live
 from services.carry.demo import closing, table
 from services.carry.demo.children import Child, NotReadyError, free_port, wait_until_ready
 from services.carry.embedded import EmbeddedServers
+from shared.config.keys import PREFIX
+from shared.config.settings import ENV_FILE_KEY
 from shared.domain.errors import Misconfigured
 from shared.store.migrate import claim_installation, migrate, set_passwords
 from shared.store.pool import UNAVAILABLE
@@ -72,6 +74,10 @@ async def run_demo(options: DemoOptions) -> int:
     """Run the demo and return its exit code: 0 only when every book agrees to the last digit."""
     if options.kill is not None and options.kill not in KILLABLE:
         raise Misconfigured(f"--kill {options.kill} is not one of {', '.join(KILLABLE)}.")
+    if ignored := sorted(name for name in os.environ if name.startswith(PREFIX)):
+        console.print(
+            f"carry demo has its own settings; not used: {', '.join(ignored)}", markup=False
+        )
     folder = options.state / DEMO
     began = time.monotonic()
     try:
@@ -238,6 +244,7 @@ def _children(
     ports = {name: free_port() for name in SERVICES} | {"api": free_port(options.port)}
     venue = f"127.0.0.1:{ports['simulator']}"
     common = {
+        ENV_FILE_KEY: "",  # what stands in .env is for the real platform
         "CARRY_VENUE": "replay",
         "CARRY_ACCOUNT": ACCOUNT,
         "CARRY_REDIS_URL": servers.redis_url,

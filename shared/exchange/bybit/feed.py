@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -24,6 +24,7 @@ from shared.exchange.bybit.parse import (
     parse_instrument,
     parse_rates,
     parse_time,
+    pool_is_short,
     rows,
     stamp,
 )
@@ -108,6 +109,12 @@ class BybitFeed:
             for at, span in spans
             if start <= at <= end
         ]
+
+    async def fetch_short_pools(self, symbols: Sequence[str]) -> Mapping[str, bool]:
+        """Return whether the insurance pool behind each perpetual is short; all in one call."""
+        told = rows(await self._rest.read("get_adl_alert"))
+        ours = {row["symbol"]: row for row in told if row.get("symbol") in symbols}
+        return {symbol: pool_is_short(row) for symbol, row in ours.items()}
 
     async def fetch_ohlcv(
         self, category: Category, symbol: str, start: datetime, end: datetime

@@ -174,6 +174,7 @@ def parse_position(row: Row) -> PositionReport:
         entry_price=optional_amount(row, "avgPrice") or None,
         mark_price=optional_amount(row, "markPrice"),
         unrealized=optional_amount(row, "unrealisedPnl") or ZERO,
+        adl_rank=int(optional_amount(row, "adlRankIndicator") or ZERO),
         maintenance=optional_amount(row, "positionMM"),
     )
 
@@ -254,6 +255,20 @@ def parse_key(row: Row) -> KeyInfo:
 def parse_rates(result: Row) -> dict[datetime, Decimal]:
     """Return settled funding rates by their instants, fractions of notional."""
     return {stamp(row, "fundingRateTimestamp"): amount(row, "fundingRate") for row in rows(result)}
+
+
+def pool_is_short(row: Row) -> bool:
+    """Return whether an insurance pool is so short that winning positions are closed.
+
+    It is when empty, or when the symbol's losses of 8 hours, a negative share of it, are beyond the
+    threshold; it goes on until they are back above the stop ratio. One row does not tell from which
+    side it came between the two, so that there counts as short. Source: Bybit V5 market/adlAlert.
+    """
+    balance, drawdown = amount(row, "balance"), amount(row, "pnlRatio")
+    if balance <= ZERO:
+        return True
+    counts = balance > amount(row, "adlTriggerThreshold")
+    return counts and drawdown <= amount(row, "adlStopRatio")
 
 
 def parse_time(result: Row) -> datetime:

@@ -53,6 +53,7 @@ PATHS: Final[Mapping[str, tuple[str, str, str]]] = {
     "get_funding_rate_history": ("public", "GET", "market/funding/history"),
     "get_kline": ("public", "GET", "market/kline"),
     "get_mark_price_kline": ("public", "GET", "market/mark-price-kline"),
+    "get_adl_alert": ("public", "GET", "market/adlAlert"),
     "get_orderbook": ("public", "GET", "market/orderbook"),
     "get_api_key_information": ("private", "GET", "user/query-api"),
     "get_account_info": ("private", "GET", "account/info"),

@@ -101,3 +101,20 @@ async def test_a_pair_without_both_prices_is_not_proven(kit: Kit) -> None:
     assert await rules.prove(["BTCUSDT", "NOUSDT"], AT) == []
     async with kit.pool.acquire() as connection:
         assert await read_pairs(connection) == []
+
+
+async def test_r10_a_pair_with_a_leg_that_is_gone_is_not_asked_for_and_not_proven(
+    kit: Kit,
+) -> None:
+    kit.feed.instruments = {SPOT: [instrument(SPOT)], LINEAR: [instrument(LINEAR)]}
+    kit.feed.closes = {(c, "BTCUSDT"): [Decimal(100)] for c in (SPOT, LINEAR)}
+    rules = recorder(kit, kit.bell)
+    await rules.refresh()
+    assert await rules.prove(["BTCUSDT"], AT) == ["BTCUSDT"]
+    assert await rules.vanished(["BTCUSDT"]) == []
+    for category in (SPOT, LINEAR):
+        kit.feed.instruments = {SPOT: [instrument(SPOT)], LINEAR: [instrument(LINEAR)]}
+        kit.feed.instruments[category] = []
+        await rules.refresh()
+        assert await rules.prove(["BTCUSDT"], AT) == []
+        assert await rules.vanished(["ETHUSDT", "BTCUSDT"]) == ["BTCUSDT"]

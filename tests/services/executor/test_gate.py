@@ -231,6 +231,44 @@ async def test_r9_trap_15_a_close_goes_out_with_no_money_and_every_limit_exceede
         assert exchange.positions["BTCUSDT"].size == 0
 
 
+async def test_a10_a_short_next_in_line_to_be_deleveraged_is_told_and_not_added_to(
+    pool: WritePool,
+) -> None:
+    async with running(pool, venue("BTC", "ETH")) as rig:
+        desk, rank = rig.parts.executor.desks["BTCUSDT"], rig.metrics.adl_rank
+        await rig.want("1")
+        await rig.finished(1)
+        rig.gateway.adl_rank = 3
+        await rig.parts.reconciler.sweep()
+        assert (desk.adl_rank, await rig.alarms()) == (3, [])
+        rig.gateway.adl_rank = 4
+        await rig.parts.reconciler.sweep()
+        shown = [rank.labels(pair=name)._value.get() for name in ("BTCUSDT", "ETHUSDT")]
+        assert (shown, await rig.alarms()) == ([4, 0], ["adl_rank"])
+        await rig.want("1.5", minutes=1)
+        await rig.want("1", "ETH", minutes=1)
+        rig.quote(INSTANT + timedelta(minutes=1))
+        plans = {p["pair"]: p for p in (await rig.finished(3))[1:]}
+        assert str(plans["BTCUSDT"]["reason"]).startswith("adl_rank: the short is at 4 of 5")
+        assert plans["ETHUSDT"]["state"] == "hedged"
+        await rig.want("0", minutes=2)
+        rig.quote(INSTANT + timedelta(minutes=2))
+        assert (await rig.finished(4))[3]["state"] == "flat"
+        await rig.parts.reconciler.sweep()
+        assert desk.adl_rank == 0
+
+
+async def test_a10_the_place_in_the_line_is_known_before_the_first_order(pool: WritePool) -> None:
+    exchange = venue()
+    async with running(pool, exchange) as rig:
+        await rig.want("1")
+        await rig.finished(1)
+    gateway = FakeGateway(exchange)
+    gateway.adl_rank = 5
+    async with running(pool, exchange, gateway, owner="two") as rig:
+        assert rig.parts.executor.desks["BTCUSDT"].adl_rank == 5
+
+
 async def test_d1_the_age_of_the_books_is_stored_with_each_order(pool: WritePool) -> None:
     async with running(pool, venue()) as rig:
         _, perp = rig.quotes(rig.market.pairs["BTCUSDT"])

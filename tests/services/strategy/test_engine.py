@@ -7,11 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from services.strategy.engine import Engine, Pace
 from services.strategy.replay import replay
 from shared.bus.messages import FundingSettled, PairWanted, PlanFinished, QuoteUpdated, decode
+from shared.domain.market import Pool
 from shared.domain.policy import CarryPolicy
 from shared.domain.view import MarketView
 from shared.store.decisions import read_decision
@@ -178,3 +180,16 @@ async def test_a_plan_that_ended_flat_makes_the_pair_wanted_again(database: Data
         await strategy.quoted(quotes(hours=1))
         async with pool.acquire() as connection:
             assert await connection.fetchval("SELECT count(*) FROM strategy.intent") == 2
+
+
+async def test_a10_a_pool_that_is_short_is_heard_and_keeps_the_pair_out(database: Database) -> None:
+    async with open_pool(database.dsn_for("carry_strategy"), application="test") as pool:
+        strategy = engine(pool, Bell())
+        await strategy.recover()
+        await know_the_past(strategy)
+        spot, perp = quotes()
+        await strategy.quoted([spot, msgspec.structs.replace(perp, pool=Pool.SHORT)])
+        async with pool.acquire() as connection:
+            told = await connection.fetchval("SELECT verdicts FROM strategy.decision")
+            assert await connection.fetchval("SELECT count(*) FROM strategy.intent") == 0
+    assert '"reason": "adl_alert"' in str(told)

@@ -12,6 +12,7 @@ import pytest
 from services.strategy.record import DecisionInputs, decode_inputs, encode_inputs, verdicts
 from services.strategy.replay import replay
 from shared.domain.events import TargetSet
+from shared.domain.market import Pool
 from shared.domain.policy import CarryPolicy
 from shared.domain.portfolio import Portfolio, apply
 from shared.store.decisions import StoredDecision
@@ -96,6 +97,7 @@ def drawn(dice: Random) -> DecisionInputs:
             "perp": quote(str(bid), str(bid + 1), str(number(0.5, 40, 3))),
             "next_funding_at": INSTANT + timedelta(minutes=dice.randint(1, 480)),
             "predicted_rate": dice.choice([None, number(-0.001, 0.001)]),
+            "pool": Pool.SOUND if dice.random() < 0.9 else dice.choice(list(Pool)),
         }
         if dice.random() < 0.1:
             changes[dice.choice(["spot", "perp", "mark_price", "signals"])] = None
@@ -126,6 +128,7 @@ def test_a_thousand_random_decisions_are_decided_the_same_again() -> None:
     # The draw reaches every verdict there is to be repeated.
     assert {"worth_opening", "worth_staying", "worth_leaving", "rotated", "paid_soon"} <= reasons
     assert {"no_room", "loss_too_likely", "settlement_near", "signals_missing"} <= reasons
+    assert {"adl_alert", "adl_unknown"} <= reasons
 
 
 def test_inputs_of_an_older_record_are_refused_in_words() -> None:
@@ -133,3 +136,10 @@ def test_inputs_of_an_older_record_are_refused_in_words() -> None:
     del body["record"]
     with pytest.raises(LookupError, match="record 1, this program decides from record 2"):
         replay(stored(json.dumps(body).encode()))
+
+
+def test_inputs_stored_before_pools_were_watched_are_still_decided_the_same() -> None:
+    body = json.loads(encode_inputs(INPUTS))
+    for known in body["market"]["pairs"].values():
+        del known["pool"]
+    assert decode_inputs(json.dumps(body).encode()) == INPUTS

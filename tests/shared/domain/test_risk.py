@@ -9,7 +9,15 @@ import pytest
 
 from shared.domain.instrument import Category, Pair
 from shared.domain.intents import HoldPair
-from shared.domain.risk import Refusal, RiskLimits, Stake, admit, review, review_price
+from shared.domain.risk import (
+    Refusal,
+    RiskLimits,
+    Stake,
+    admit,
+    review,
+    review_price,
+    review_rank,
+)
 from tests.support.markets import (
     EIGHT_HOURS,
     INSTANT,
@@ -197,3 +205,11 @@ def test_trap_14_a_runaway_and_a_loss_disarm_until_a_person_has_looked() -> None
         Refusal.FEE_RATE,
         Refusal.DAILY_LOSS,
     }
+
+
+def test_a10_a_short_at_the_two_highest_lights_of_five_is_not_added_to() -> None:
+    said = {rank: review_rank(rank, LIMITS) for rank in range(6)}
+    assert [rank for rank, refused in said.items() if refused is not None] == [4, 5]
+    assert str(said[4]) == (
+        "adl_rank: the short is at 4 of 5 in the line to be deleveraged, 3 allowed"
+    )

@@ -9,6 +9,7 @@ import pytest
 
 from shared.domain.events import TargetSet
 from shared.domain.instrument import Pair
+from shared.domain.market import Pool
 from shared.domain.policy import CarryPolicy
 from shared.domain.portfolio import Portfolio, apply
 from shared.domain.signals import Signals
@@ -190,6 +191,28 @@ def test_a_halt_without_a_delivery_is_waited_out() -> None:
     halted = market(pair=replace(of, spot=replace(of.spot, status="Halted")))
     decision = decide(holding("BTCUSDT", "1"), snapshot(halted), POLICY)
     assert only(decision) == (Verdict.HOLD, Reason.NOT_KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("pool", "verdict", "reason"),
+    [
+        (Pool.SHORT, Verdict.PASSED_OVER, Reason.ADL_ALERT),
+        (Pool.LOST, Verdict.PASSED_OVER, Reason.ADL_UNKNOWN),
+        (Pool.SOUND, Verdict.OPEN, Reason.WORTH_OPENING),
+        (Pool.UNWATCHED, Verdict.OPEN, Reason.WORTH_OPENING),
+    ],
+)
+def test_a10_a_candidate_whose_pool_is_short_or_lost_is_excluded_and_what_is_held_is_not(
+    pool: Pool, verdict: Verdict, reason: Reason
+) -> None:
+    good, bad = market(rate="0.001", pool=pool), market(rate="-0.01", pool=pool)
+    decision = decide(Portfolio(), snapshot(good), POLICY)
+    assert (only(decision), len(decision.intents)) == (
+        (verdict, reason), int(verdict is Verdict.OPEN)
+    )  # fmt: skip
+    held = holding("BTCUSDT", "1")
+    assert only(decide(held, snapshot(good), POLICY)) == (Verdict.HOLD, Reason.WORTH_STAYING)
+    assert only(decide(held, snapshot(bad), POLICY)) == (Verdict.CLOSE, Reason.WORTH_LEAVING)
 
 
 SIGNALS = [field.name for field in fields(Signals) if field.name != "as_of"]

@@ -1,5 +1,6 @@
 """MarketView: when an instant is complete, and what a snapshot holds."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -79,3 +80,24 @@ def test_a_settlement_has_passed_when_the_ticker_names_a_later_one_at_or_after_i
     assert ticker(INSTANT, first) is None
     assert ticker(first, later) == first
     assert ticker(later - MINUTE, later - 2 * MINUTE) == first  # brought forward
+
+
+def test_r10_a_pair_that_does_not_trade_any_more_is_not_waited_for() -> None:
+    view = MarketView([pair("BTC"), pair("ETH")], keep=21)
+    for settled in settlements("BTCUSDT", ["0.1"]):
+        view.settled(settled)
+    view.quoted(Category.SPOT, "BTCUSDT", quote("1", "2"))
+    view.quoted(Category.LINEAR, "BTCUSDT", quote("1", "2"), PRICES)
+    assert (view.newest_instant(MINUTE), view.funding_is_complete(INSTANT)) == (None, False)
+    of = pair("ETH")
+    view.renew(replace(of, perp=replace(of.perp, status="Gone")))
+    assert (view.newest_instant(MINUTE), view.funding_is_complete(INSTANT)) == (INSTANT, True)
+
+
+def test_where_nothing_trades_the_books_that_are_left_are_waited_for() -> None:
+    of = pair()
+    view = MarketView([replace(of, perp=replace(of.perp, delivery_at=MIDNIGHT))], keep=21)
+    view.quoted(Category.SPOT, "BTCUSDT", quote("1", "2"))
+    assert view.newest_instant(MINUTE) is None
+    view.quoted(Category.LINEAR, "BTCUSDT", quote("1", "2"), PRICES)
+    assert view.newest_instant(MINUTE) == INSTANT

@@ -167,11 +167,16 @@ async def test_flat_positions_are_left_out(venue: ScriptedVenue, gateway: BybitG
             "size": "0.25",
             "avgPrice": "37000",
             "positionIdx": 0,
+            "adlRankIndicator": 4,
         },
+        {"symbol": "XRPUSDT", "side": "Sell", "size": "9", "positionIdx": 0},
     ]
     venue.on("/v5/position/list", {"list": rows, "nextPageCursor": ""})
-    [position] = await gateway.read_positions()
-    assert (position.symbol, position.quantity) == ("BTCUSDT", Decimal("-0.25"))
+    positions = await gateway.read_positions()
+    assert [(p.symbol, p.quantity, p.adl_rank) for p in positions] == [
+        ("BTCUSDT", Decimal("-0.25"), 4),
+        ("XRPUSDT", Decimal(-9), 0),
+    ]
 
 
 async def test_open_orders_of_both_products_are_read(

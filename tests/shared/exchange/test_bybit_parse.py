@@ -23,6 +23,7 @@ from shared.exchange.bybit.parse import (
     parse_position,
     parse_top,
     parse_wallet,
+    pool_is_short,
 )
 from shared.exchange.ports import FeedQuote, MarginRates
 
@@ -348,3 +349,33 @@ def test_a_wallet_balance_leaves_out_the_gain_that_equity_holds() -> None:
     }  # fmt: skip
     account = {"totalEquity": "1250", "totalWalletBalance": "1000", "coin": [coin]}
     assert parse_wallet({"list": [account]}) == {"USDT": Decimal(1000)}
+
+
+@pytest.mark.parametrize(
+    ("balance", "drawdown", "short"),
+    [
+        ("92203504694.99632", "-0.560973", True),  # the documented example
+        ("10000.01", "-0.25", True),  # it stops above -0.25
+        ("10000.01", "-0.249999", False),
+        ("10000", "-0.9", False),  # the drawdown counts above the threshold alone
+        ("0", "0", True),
+        ("-5421.29889888", "0", True),
+        ("0.01", "0.174", False),
+    ],
+)
+def test_a10_a_pool_is_short_when_empty_or_drawn_down_beyond_where_it_stops(
+    balance: str, drawdown: str, short: bool
+) -> None:
+    row = {
+        "coin": "USDT", "symbol": "BTCUSDT", "balance": balance, "maxBalance": "",
+        "insurancePnlRatio": "-0.3", "pnlRatio": drawdown, "adlTriggerThreshold": "10000",
+        "adlStopRatio": "-0.25",
+    }  # fmt: skip
+    assert pool_is_short(row) is short
+
+
+@pytest.mark.parametrize("absent", ["balance", "pnlRatio", "adlTriggerThreshold", "adlStopRatio"])
+def test_a_pool_that_is_told_in_part_is_not_guessed(absent: str) -> None:
+    row = {"balance": "2", "pnlRatio": "0", "adlTriggerThreshold": "1", "adlStopRatio": "-0.25"}
+    with pytest.raises(Malformed, match=absent):
+        pool_is_short({**row, absent: ""})
