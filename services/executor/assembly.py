@@ -13,10 +13,12 @@ from services.executor.equity import EquityRecorder
 from services.executor.executor import Executor
 from services.executor.gate import Gate
 from services.executor.guard import Guard
+from services.executor.headroom import Headroom
 from services.executor.journal import Doorbell, Journal
 from services.executor.kill import KillSwitch
 from services.executor.last_resort import LastResort
 from services.executor.lease import Lease
+from services.executor.margin import MarginWatch
 from services.executor.market import Market
 from services.executor.metrics import ExecutorMetrics
 from services.executor.orders import Orders, Pace
@@ -41,6 +43,7 @@ class Parts:
     reconciler: Reconciler
     guard: Guard
     residuals: Residuals
+    margin: MarginWatch
     loops: tuple[Loop, ...]
 
 
@@ -61,6 +64,7 @@ def assemble(
 ) -> Parts:
     """Return the parts, wired; nothing runs yet. ``epoch`` is the installation's."""
     guard = Guard()
+    headroom = Headroom(rules.execution.margin_trim, clock, metrics)
     lease = Lease(pool, clock, owner, pace.settle_seconds, pace.lease_seconds, safe_mode=safe_mode)
     journal = Journal(pool, lease, doorbell, clock, metrics.alarms)
     orders = Orders(gateway, journal=journal, clock=clock, pace=pace, metrics=metrics, guard=guard)
@@ -75,6 +79,7 @@ def assemble(
             market=market,
             clock=clock,
             guard=guard,
+            headroom=headroom,
             limits=rules.limits,
             is_crossed=lambda desk: bookkeeper.stands_against(desk.pair),
             safe_mode=safe_mode,
@@ -133,13 +138,23 @@ def assemble(
         armed=reconciler.armed,
         safe_mode=safe_mode,
     )
+    margin = MarginWatch(
+        gateway,
+        executor=executor,
+        headroom=headroom,
+        armed=reconciler.armed,
+        journal=journal,
+        clock=clock,
+        policy=rules.execution,
+        settle_seconds=pace.read_lag_seconds,
+    )
     dues = FundingWatch(
         bookkeeper, journal=journal, market=market, clock=clock, ready=reconciler.armed
     )
     commands = Commands(
         executor=executor, bookkeeper=bookkeeper, journal=journal, market=market, clock=clock
     )
-    loops = (
+    loops: tuple[Loop, ...] = (
         lease.keep,
         kill.run,
         executor.listen,
@@ -153,4 +168,6 @@ def assemble(
         dues.run,
         Auditor(journal, clock, guard, reconciler.armed).run,
     )
-    return Parts(lease, journal, executor, bookkeeper, reconciler, guard, residuals, loops)
+    if not safe_mode:  # which leaves hedged pairs alone, but for a kill
+        loops += (margin.run,)
+    return Parts(lease, journal, executor, bookkeeper, reconciler, guard, residuals, margin, loops)

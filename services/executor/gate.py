@@ -10,6 +10,7 @@ from asyncpg import Connection
 
 from services.executor.desk import Desk
 from services.executor.guard import Guard
+from services.executor.headroom import Headroom
 from services.executor.journal import Journal
 from services.executor.market import Market
 from shared.domain.intents import HoldPair
@@ -58,6 +59,7 @@ class Gate:
         market: Market,
         clock: Clock,
         guard: Guard,
+        headroom: Headroom,
         limits: RiskLimits,
         is_crossed: Callable[[Desk], bool],
         safe_mode: bool = False,
@@ -67,6 +69,7 @@ class Gate:
         self._market = market
         self._clock = clock
         self._guard = guard
+        self._headroom = headroom
         self._limits = limits
         self._reduce_level = NEVER if safe_mode else FORBIDS_ALL
 
@@ -134,6 +137,8 @@ class Gate:
             return Refused(Refusal.LEDGER_DIFFERS, "somebody's long stands against our short")
         if (refused := review_rank(desk.adl_rank, self._limits)) is not None:
             return refused
+        if (said := self._headroom.forbids()) is not None:
+            return Refused(Refusal.MARGIN_RATE, said)
         fresh = self._market.has_reached(plan.pair, plan.decided_at) and self._market.is_fresh(
             plan.pair
         )

@@ -27,6 +27,9 @@ ALARMS: Final = (
     "order_in_doubt",
     "order_quarantined",
     "kill_remains",
+    "margin_short",
+    "margin_trimmed",
+    "margin_unread",
 )
 OUTCOMES: Final = ("hedged", "flat", "refused", "broken")
 ENDS: Final = ("filled", "cancelled", "rejected", "absent", "quarantined")
@@ -41,6 +44,8 @@ WORTH: Final = {
     "rounding": "gain from the venue's rounding",
 }
 UNHEDGED_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 20.0, 30.0, 60.0)
+
+UNKNOWN: Final = Decimal("NaN")
 
 
 class ExecutorMetrics:
@@ -72,6 +77,18 @@ class ExecutorMetrics:
             {"pair": ()},
         )
         self.armed = registry.gauge("armed_count", "One when orders may be sent")
+        self._maintenance = registry.gauge(
+            "maintenance_ratio", "Bound share of what backs the account; at one it is liquidated"
+        )
+        self._headroom = registry.gauge(
+            "headroom_usdt", "What backs the account beyond its maintenance margin"
+        )
+        self.margin()
+
+    def margin(self, rate: Decimal = UNKNOWN, balance: Decimal = UNKNOWN) -> None:
+        """Show how near liquidation is; not a number while that is not known."""
+        self._maintenance.set(float(rate))
+        self._headroom.set(float(balance * (1 - rate)))
 
     def worth(self, equity: Decimal, pnl: Parts) -> None:
         """Show what the account is worth and what made it so; each part a gain (+) or a cost."""

@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from decimal import Decimal
 from typing import Final
 
 import structlog
 from redis.asyncio import Redis
 
 from services.executor.assembly import Loop, Parts, assemble
-from services.executor.kill import FLATTENS, is_tradable
+from services.executor.kill import is_tradable
 from services.executor.main import (
     BEAT_SECONDS,
     POOL_MAX,
@@ -22,19 +21,18 @@ from services.executor.main import (
     read_epoch,
     rules_of,
 )
+from services.executor.margin import MarginLine
 from services.executor.metrics import ExecutorMetrics
-from services.executor.watchdog import Watchdog, must_flatten
+from services.executor.watchdog import Watchdog
 from shared.bus.outbox import Relay
 from shared.bus.reach import unreachable
 from shared.bus.redis import open_redis
 from shared.bus.streams import EXECUTION_EVENTS
 from shared.config.settings import Settings
-from shared.domain.errors import Malformed, Transient
 from shared.exchange.ports import TradingGateway
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.service import run_until_stopped
 from shared.store.heartbeat import beat
-from shared.store.kill import press_kill_once, read_standing_kills
 from shared.store.pool import UNAVAILABLE as STORE_UNAVAILABLE
 from shared.store.pool import WritePool, open_pool
 from shared.telemetry.health import HealthServer
@@ -139,43 +137,12 @@ class Standby:
         )
         self._doing = "acting for the executor"
         try:
-            margin = MarginLine(self._gateway, self._pool, rules.execution.margin_line)
-            await run_until_quiet(parts, loops, self._clock, margin.is_passed)
+            line = MarginLine(self._gateway, self._pool, rules.execution.margin_line, SERVICE)
+            await run_until_quiet(parts, loops, self._clock, line.is_passed)
         finally:
             self._doing = "watching"
             released = await parts.lease.release()
             log.info("watchdog_stepped_back", lease_released=released)
-
-
-class MarginLine:
-    """Presses the kill switch at level 3 once the account nears its liquidation.
-
-    So the pairs are closed by the same hands as ever, and stay closed until a person has looked.
-    """
-
-    def __init__(self, gateway: TradingGateway, pool: WritePool, line: Decimal) -> None:
-        self._gateway = gateway
-        self._pool = pool
-        self._line = line
-
-    async def is_passed(self) -> bool:
-        """Return whether hedged pairs are to be closed: a kill stands or is pressed now."""
-        rate = await self._maintenance_rate()
-        async with self._pool.acquire() as connection:
-            kills = await read_standing_kills(connection)
-            level = max((kill.level for kill in kills), default=0)
-            is_due = must_flatten(level, rate, self._line)
-            if is_due and level < FLATTENS:
-                said = f"margin: maintenance rate {rate}, the line is {self._line}"
-                await press_kill_once(connection, FLATTENS, said, SERVICE)
-        return is_due
-
-    async def _maintenance_rate(self) -> Decimal | None:
-        try:
-            return (await self._gateway.read_margin()).maintenance
-        except (Transient, Malformed) as error:
-            log.warning("margin_not_read", detail=str(error))
-            return None
 
 
 async def run_until_quiet(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Final
 
 import structlog
@@ -90,6 +91,12 @@ class Worker:
     def is_idle(self) -> bool:
         """Whether no plan runs or waits and no order is open."""
         return self.plan is None and not self._waiting and not self.desk.orders
+
+    @property
+    def target(self) -> Decimal | None:
+        """What the newest plan that runs or waits wants held, base units; None without one."""
+        newest = self._waiting[-1] if self._waiting else self.plan
+        return None if newest is None else newest.target_quantity
 
     def offer(self, plan: PlanRow) -> None:
         """Take a plan up as soon as the ones before it are out of the way."""

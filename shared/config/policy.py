@@ -95,6 +95,7 @@ BOUNDS: Final[Mapping[type, Mapping[str, tuple[Value, Value]]]] = {
         "clip_drift": _FRACTION,
         "clips_max": (1, 100),
         "spread_limit": _FRACTION,
+        "margin_trim": (Decimal("0.05"), Decimal(1)),
         "margin_line": (Decimal("0.1"), Decimal(1)),
     },
     RiskLimits: {
@@ -259,6 +260,11 @@ def _require_consistent(loaded: PolicySet, where: str) -> None:
     deadlines = [getattr(loaded.execution, name) for name in ladder]
     if deadlines != sorted(deadlines):
         raise Misconfigured(f"{where}, [execution]: {', '.join(ladder)} must come in this order.")
+    if loaded.execution.margin_trim >= loaded.execution.margin_line:
+        raise Misconfigured(
+            f"{where}, [execution]: margin_trim {loaded.execution.margin_trim} must be below "
+            f"margin_line {loaded.execution.margin_line}."
+        )
 
 
 def _require_consistent_carry(carry: CarryPolicy, where: str) -> None:

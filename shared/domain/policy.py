@@ -100,8 +100,11 @@ class ExecutionPolicy:
     rest; zero never rests. ``clip_share`` is how much of the thinner touch one try may take.
     ``maker_chance`` is the share of a resting order that is expected to fill, ``maker_adverse``
     what the price is expected to move against who was filled resting, and ``clip_drift`` what each
-    further slice is expected to lose to a moving price; all fractions. At ``margin_line``, a
-    maintenance margin rate, a watchdog closes hedged pairs too: at one the venue liquidates.
+    further slice is expected to lose to a moving price; all fractions.
+
+    At ``margin_trim``, a maintenance margin rate, both legs of pairs are reduced; from a little
+    below it on nothing is acquired. At ``margin_line`` everything is closed by a kill, also by a
+    watchdog while the executor is silent. At one the venue liquidates.
     """
 
     bands: tuple[Decimal, ...] = (Decimal("0.0010"), Decimal("0.0030"), Decimal("0.0100"))
@@ -119,4 +122,5 @@ class ExecutionPolicy:
     clip_drift: Decimal = Decimal("0.0001")
     clips_max: int = 20
     spread_limit: Decimal = Decimal("0.02")
+    margin_trim: Decimal = Decimal("0.6")
     margin_line: Decimal = Decimal("0.8")

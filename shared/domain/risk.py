@@ -55,6 +55,7 @@ class Refusal(StrEnum):
     EXPIRED = "expired"
     MARGIN = "margin"
     ADL_RANK = "adl_rank"
+    MARGIN_RATE = "margin_rate"
 
     @property
     def disarms(self) -> bool:

@@ -52,7 +52,8 @@ class PositionReport:
     """One perpetual position; ``quantity`` is signed.
 
     ``adl_rank`` is its place in the line to be deleveraged, 1 to 5, where 5 comes first; 0 when it
-    is not in the line, or the venue does not say.
+    is not in the line, or the venue does not say. ``maintenance`` is the least margin that it
+    binds, USD; None where the venue names none.
     """
 
     symbol: str
@@ -61,17 +62,19 @@ class PositionReport:
     mark_price: Decimal | None
     unrealized: Decimal
     adl_rank: int = 0
+    maintenance: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MarginRates:
     """What share of the account's margin is bound, 1 being all of it; None where it says none.
 
-    At a maintenance rate of one the venue liquidates.
+    At a maintenance rate of one the venue liquidates. ``balance`` is what backs it, USD.
     """
 
     maintenance: Decimal | None
     initial: Decimal | None
+    balance: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

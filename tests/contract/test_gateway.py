@@ -221,7 +221,7 @@ async def test_the_margin_that_a_short_binds_is_told(open_gateway: OpenGateway) 
         await sent(gateway, ticket(LINEAR, Side.SELL, "0.5"))
         after = await gateway.read_margin()
         await gateway.close()
-    assert before == MarginRates(Decimal(0), Decimal(0))
+    assert before == MarginRates(Decimal(0), Decimal(0), Decimal(100_000))
     assert after.maintenance is not None
     assert after.initial is not None
     assert 0 < after.maintenance < after.initial < 1

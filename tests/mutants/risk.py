@@ -8,6 +8,7 @@ EXECUTION: Final = "shared/domain/execution.py"
 OF_EXECUTION: Final = "tests/shared/domain/test_execution.py::"
 TESTS: Final = "tests/services/executor/"
 OF_GATE: Final = f"{TESTS}test_gate.py::"
+OF_MARGIN: Final = f"{TESTS}test_margin.py::"
 
 MUTANTS: Final = (
     Mutant(
@@ -211,5 +212,46 @@ MUTANTS: Final = (
         "        WHERE state NOT IN ('filled', 'cancelled', 'rejected', 'absent'))\n",
         "        WHERE state IN ('quarantined'))\n",
         f"{TESTS}test_reconcile.py::test_the_lease_is_not_given_up_while_an_order_is_open",
+    ),
+    Mutant(
+        "hedged, and so of no margin",
+        "H6",
+        "services/executor/margin.py",
+        "        if not self._armed.is_set() or rate < self._trim_line:\n",
+        "        if not self._armed.is_set() or rate < 1:\n",
+        f"{OF_MARGIN}"
+        "test_trap_38_r4_on_a_rising_price_both_legs_are_trimmed_and_nothing_is_liquidated",
+    ),
+    Mutant(
+        "what was trimmed is bought back",
+        "H6",
+        "services/executor/gate.py",
+        "        if (said := self._headroom.forbids()) is not None:\n",
+        '        if (said := self._headroom.forbids()) == "":\n',
+        f"{OF_MARGIN}test_nothing_is_acquired_a_little_below_the_line_already",
+    ),
+    Mutant(
+        "what is on its way is trimmed again",
+        "H6",
+        "services/executor/margin.py",
+        "            maintenance=rate * balance - on_its_way,\n",
+        "            maintenance=rate * balance,\n",
+        f"{OF_MARGIN}test_what_binds_most_is_trimmed_first_and_no_more_than_it_takes",
+    ),
+    Mutant(
+        "a margin that is not told counts as none bound",
+        "H6",
+        "services/executor/headroom.py",
+        "        if self.unread_seconds > STALE_SECONDS:\n",
+        "        if self.unread_seconds < 0:\n",
+        f"{OF_MARGIN}test_a_margin_that_is_not_known_or_half_a_minute_old_forbids_to_acquire",
+    ),
+    Mutant(
+        "the margin line is watched while the executor is silent alone",
+        "K5",
+        "services/executor/margin.py",
+        "        if not await self._line.is_passed_at(rate) and is_settled:\n",
+        "        if is_settled:\n",
+        f"{OF_MARGIN}test_past_the_margin_line_all_is_closed_by_one_kill",
     ),
 )

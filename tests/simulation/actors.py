@@ -18,10 +18,11 @@ from services.executor.main import (
     Intake,
     Probe,
 )
+from services.executor.margin import MarginLine
 from services.executor.market import Freshness, Market
 from services.executor.metrics import ExecutorMetrics
 from services.executor.orders import Pace
-from services.executor.standby import MarginLine, run_until_quiet
+from services.executor.standby import run_until_quiet
 from services.executor.watchdog import Watchdog
 from services.executor.worker import Rules
 from services.strategy.engine import Engine
@@ -248,7 +249,7 @@ async def watchdog(actor: Actor, process: Process) -> None:
         )
         if not await parts.lease.try_to_take():
             return
-        margin = MarginLine(gateway, pool, ExecutionPolicy().margin_line)
+        margin = MarginLine(gateway, pool, ExecutionPolicy().margin_line, "watchdog")
         stage.world.tally["watchdog takes over"] += 1
         feed = Feed(pool, redis, market, parts, clock)
         loops = (

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Final
 
 from services.executor.lease import SEVERS
@@ -45,6 +46,7 @@ class Chaos:
             "price_jump": self._jump,
             "books_thin": self._thin,
             "kill_pressed": self._press,
+            "margin_asked": self._ask_margin,
         }
 
     def start(self) -> None:
@@ -151,6 +153,15 @@ class Chaos:
     def _thin(self, _: str) -> bool:
         self._stage.venue.thin_until = self._world.loop.time() + self._dice.between(2.0, 20.0)
         return True
+
+    def _ask_margin(self, _: str) -> bool:
+        """Let the venue ask for much more margin for a while, often beyond the end."""
+        venue, percent = self._stage.venue, self._dice.whole(45, 90)
+        percent += 5 * (percent >= 58)  # never so near the line that prices alone cross it
+        is_asked = venue.ask_margin(Decimal(percent) / 100)
+        if is_asked:
+            self._world.later(self._dice.between(10.0, 300.0), venue.ask_margin, None)
+        return is_asked
 
     def _press(self, _: str) -> bool:
         self._press_level(self._dice.pick((1, 1, 2, 3, 4)))

@@ -9,8 +9,10 @@ from decimal import Decimal
 from typing import Final
 
 from services.executor.audit import audit
+from services.executor.headroom import ROOM_SHARE
 from shared.domain.instrument import Pair
 from shared.domain.order import OrderTicket, parse_client_order_id
+from shared.domain.policy import ExecutionPolicy
 from shared.domain.risk import RiskLimits
 from tests.simulation.clock import BEGIN, wall
 from tests.simulation.loop import Process
@@ -19,8 +21,11 @@ from tests.simulation.venue import SimVenue
 from tests.simulation.world import World
 
 ZERO: Final = Decimal(0)
-OURS: Final = ("residual", "kill ")
+OURS: Final = ("residual", "kill ", "margin")
 """How ids of plans begin that no strategy wanted."""
+
+MARGIN: Final = "margin"
+"""How the reason of a plan begins that the account's margin made or refused."""
 
 UNEVEN_BOUNDS: Final = (0.1, 0.5, 2, 5, 15, 30, 60, 120, 999)
 SETTLE_SECONDS: Final = 3.25 + 0.75
@@ -34,6 +39,8 @@ FENCED: Final = frozenset(
 )  # fmt: skip
 """Tables that only the leader may write."""
 
+POLICY: Final = ExecutionPolicy()
+NO_ROOM: Final = POLICY.margin_trim * ROOM_SHARE
 SKEW: Final = timedelta(seconds=0.25)
 
 READ_OWNER: Final = "SELECT owner FROM execution.lease WHERE name = 'executor'"
@@ -44,8 +51,8 @@ READ_SENT: Final = """
 READ_KILL: Final = """
     SELECT coalesce(max(level), 0) AS level FROM execution.kill WHERE lifted_at IS NULL"""
 SUBMITTING: Final = """
-    SELECT link_id, category, side, purpose FROM execution.attempt WHERE state = 'submitting'
-    ORDER BY link_id"""
+    SELECT link_id, category, side, purpose, signed_at FROM execution.attempt
+    WHERE state = 'submitting' ORDER BY link_id"""
 OPEN_TWICE: Final = """
     SELECT symbol, leg, count(*) AS open, string_agg(link_id, ' ' ORDER BY link_id) AS links
     FROM execution.attempt WHERE state NOT IN ('filled', 'cancelled', 'rejected', 'absent')
@@ -125,8 +132,19 @@ class Checks:
             adds = (row["side"] == "Buy") == (row["category"] == "spot")
             level = self._store.fetch(READ_KILL)[0]["level"]
             severed = level >= 4 and not self._owner.startswith("watchdog")
-            if severed or (level >= 1 and adds and row["purpose"] == "first"):
+            acquires = adds and row["purpose"] == "first"
+            if acquires:
+                self._has_room(row["link_id"], row["signed_at"])
+            if severed or (level >= 1 and acquires):
                 self._world.violated(f"5.6: {row['link_id']} is claimed under a kill of {level}")
+
+    def _has_room(self, link_id: str, signed_at: datetime) -> None:
+        """Check that its leader had heard of no rate at which nothing is acquired (F:R4)."""
+        told = self._venue.margin_told.get(self._owner)
+        if told is None:
+            self._world.violated(f"R4: {link_id} is claimed before the margin is known")
+        elif told[1] >= NO_ROOM and signed_at > told[0] + SKEW:
+            self._world.violated(f"R4: {link_id} is claimed at a maintenance rate of {told[1]}")
 
     def moved(self) -> None:
         """Check the account after whatever happened at the venue."""
@@ -249,6 +267,8 @@ class Checks:
         rows = self._store.fetch(PLANS)
         for row in rows:
             self._world.tally[f"plan {row['state']}"] += 1
+            if row["reason"].startswith(MARGIN):
+                self._world.tally[f"plan by {row['reason'].partition(':')[0]}"] += 1
             if row["finished_at"] is None:
                 self._world.violated(f"O10: plan {row['id']} is still {row['state']}")
         planned = sorted(r["intent_id"] for r in rows if not r["intent_id"].startswith(OURS))
@@ -267,6 +287,7 @@ OFF_BALANCE: Final = """
         FROM ledger.posting_group g
         JOIN ledger.entry e ON e.group_id = g.id AND e.account = 'wallet') AS run
     WHERE ours <> theirs ORDER BY key"""
+
 UNEVEN_GROUPS: Final = """
     SELECT group_id FROM ledger.entry GROUP BY group_id, asset HAVING sum(amount) <> 0"""
 POSITION: Final = """
@@ -278,5 +299,5 @@ TRADES_BOOKED: Final = """
 ATTEMPTS: Final = """
     SELECT link_id, category, state, quantity, filled_quantity FROM execution.attempt"""
 PLANS: Final = (
-    "SELECT id, intent_id, state, finished_at FROM execution.plan ORDER BY created_at, id"
+    "SELECT id, intent_id, state, reason, finished_at FROM execution.plan ORDER BY created_at, id"
 )

@@ -48,7 +48,13 @@ MOMENTS: Final[Mapping[str, Mapping[str, float]]] = {
     "read": {"reads_lag": 3.0},
     "stream": {"stream_reset": 2.0},
     "process": {"killed": 1.5, "stopped": 1.0, "frozen": 1.5},
-    "market": {"deleveraged": 1.5, "price_jump": 2.0, "books_thin": 2.0, "kill_pressed": 1.0},
+    "market": {
+        "deleveraged": 1.5,
+        "price_jump": 2.0,
+        "books_thin": 2.0,
+        "kill_pressed": 1.0,
+        "margin_asked": 3.0,
+    },
 }
 """Kinds that happen at instants of their own: how many a minute when they are on."""
 

@@ -27,8 +27,10 @@ from shared.exchange.ports import (
     StreamReset,
 )
 from shared.runtime.clock import Clock
+from shared.venue.margin import maintenance_margin
 from shared.venue.records import Event, Execution, Order, OrderRequest
 from shared.venue.rules import Refused
+from tests.simulation.clock import wall
 from tests.simulation.loop import Process
 from tests.simulation.venue import SimVenue
 from tests.simulation.world import World
@@ -169,11 +171,10 @@ class SimGateway:
     async def read_margin(self) -> MarginRates:
         """As the port says."""
 
-        def answer() -> MarginRates:
-            margin = self._venue.exchange.margin()
-            return MarginRates(margin.maintenance / margin.balance, margin.initial / margin.balance)
-
-        return await self._read("margin", answer)
+        margin = await self._read("margin", self._venue.exchange.margin)
+        rate = margin.maintenance / margin.balance
+        self._venue.margin_told[str(self._process)] = (wall(self._world.loop), rate)
+        return MarginRates(rate, margin.initial / margin.balance, margin.balance)
 
     async def fetch_top(self, category: Category, symbol: str) -> FeedQuote:
         """As the port says."""
@@ -192,7 +193,16 @@ class SimGateway:
 
         def answer() -> list[PositionReport]:
             held = self._venue.state("positions").positions
-            return [PositionReport(s, q, None, None, Decimal(0)) for s, q in held.items()]
+            exchange = self._venue.exchange
+
+            def bound(symbol: str, quantity: Decimal) -> Decimal:
+                worth = abs(quantity) * exchange.marks[symbol]
+                return maintenance_margin(exchange.rules["linear", symbol], worth)
+
+            return [
+                PositionReport(s, q, None, None, Decimal(0), maintenance=bound(s, q))
+                for s, q in held.items()
+            ]
 
         return await self._read("positions", answer)
 

@@ -18,6 +18,7 @@ from shared.bus.streams import (
     EXECUTION_EVENTS,
     STRATEGY_INTENTS,
 )
+from shared.domain.policy import ExecutionPolicy
 from shared.domain.risk import RiskLimits
 from tests.simulation.actors import EPOCH, Actor, Stage, executor, script, strategy, watchdog
 from tests.simulation.bus import SimRedis
@@ -35,6 +36,9 @@ LIVENESS_SECONDS: Final = 120
 CATCH_UP_SECONDS: Final = SWEEP_SECONDS * CATCH_UP_EVERY + 4.0
 IN_FLIGHT_SECONDS: Final = 8
 """By then whatever failed before the calm has been heard of, and tried again."""
+MARGIN_MAX: Final = ExecutionPolicy().margin_trim * Decimal("1.02")
+"""Where it is trimmed, and as much as prices move while it is."""
+
 DEPOSIT: Final = Decimal(100_000)
 SHOWN: Final = 40
 
@@ -109,6 +113,8 @@ class Run(ABC):
         left = [
             f"{row['name']} {row['id']} is {row['state']}" for row in self._stage.store.fetch(OPEN)
         ]
+        if (rate := self._stage.venue.margin_rate) > MARGIN_MAX:
+            left.append(f"the maintenance rate is {rate:.4f}")
         left += [f"{p.name} is uneven" for p in self._stage.pairs if not self._checks.is_even(p)]
         for stream in (STRATEGY_INTENTS, EXECUTION_EVENTS):
             rows = self._stage.store.fetch(READ_LAST, stream)

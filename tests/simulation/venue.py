@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -23,6 +23,7 @@ AHEAD_MAX: Final = timedelta(seconds=1)
 LAG_MAX: Final = 4.5
 """Reads lag less than the five seconds that the executor reckons with."""
 
+ZERO: Final = Decimal(0)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 FUNDING_INTERVAL: Final = timedelta(hours=1)
 TICK: Final = Decimal("0.1")
@@ -49,19 +50,21 @@ class State:
 class SimVenue:
     """One account at one venue, whose time goes ``speed`` times as fast as ours.
 
-    ``told`` hears every event once, ``moved`` is called after every change.
+    ``margin_told`` is, by process, when it heard of which maintenance rate. ``told`` hears every
+    event once, ``moved`` is called after every change.
     """
 
     world: World
     deposit: Decimal
     speed: int = 1
     pairs: list[Pair] = field(default_factory=list)
+    margin_told: dict[str, tuple[datetime, Decimal]] = field(default_factory=dict)
     told: list[Callable[[Sequence[Event]], None]] = field(default_factory=list)
     moved: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self.pairs = [made_pair(base) for base in START_PRICES]
-        rules = [rule for pair in self.pairs for rule in rules_of(pair)]
+        rules = rules_of_all(self.pairs)
         now = self.now_ms
         self.exchange = Exchange(rules, {"USDT": self.deposit}, now - 86_400_000)
         self.exchange.advance(now)
@@ -142,6 +145,26 @@ class SimVenue:
         deleverage(self.exchange, position.symbol, qty, self.exchange.marks[position.symbol])
         self.after()
         return True
+
+    def ask_margin(self, rate: Decimal | None) -> bool:
+        """Ask so much maintenance of every perpetual that ``rate`` of what backs the account is
+        bound; with None as little as ever. Return whether there was a position.
+        """
+        exchange, margin = self.exchange, self.exchange.margin()
+        held = exchange.positions.values()
+        worth = sum((abs(p.size) * exchange.marks[p.symbol] for p in held), ZERO)
+        if rate is not None and not worth:
+            return False
+        for rule in rules_of_all(self.pairs):
+            asked = rule.maintenance_rate if rate is None else rate * margin.balance / worth
+            exchange.rules[rule.category, rule.symbol] = replace(rule, maintenance_rate=asked)
+        return True
+
+    @property
+    def margin_rate(self) -> Decimal:
+        """The maintenance rate as it is now."""
+        margin = self.exchange.margin()
+        return margin.maintenance / margin.balance
 
     def order_shown(self, category: str, link_id: str) -> Order | None:
         """Return an order as a read shows it now."""
@@ -235,6 +258,11 @@ def made_pair(base: str) -> Pair:
         )  # fmt: skip
 
     return Pair(product(Category.SPOT, spot_step), product(Category.LINEAR, perp_step))
+
+
+def rules_of_all(pairs: Sequence[Pair]) -> list[Rule]:
+    """Return the venue's rules of every product, as they begin."""
+    return [rule for pair in pairs for rule in rules_of(pair)]
 
 
 def rules_of(pair: Pair) -> list[Rule]:

@@ -27,6 +27,7 @@ from shared.exchange.ports import (
     StreamReset,
 )
 from shared.venue.exchange import Exchange
+from shared.venue.margin import maintenance_margin
 from shared.venue.records import Execution, LogEntry, Order, OrderRequest
 from shared.venue.rules import Refused
 
@@ -36,7 +37,8 @@ Fault = Callable[[OrderTicket], None]
 class FakeGateway:
     """Answers as the venue would; ``before`` and ``after`` hold one fault per coming order.
 
-    ``copies`` is how often the private stream says each thing; 0 mutes it.
+    ``copies`` is how often the private stream says each thing; 0 mutes it. ``margin`` is said in
+    the place of what the venue reckons.
     """
 
     def __init__(self, exchange: Exchange) -> None:
@@ -46,7 +48,7 @@ class FakeGateway:
         self.copies = 1
         self.is_reachable = True
         self.adl_rank = 0
-        self.margin = MarginRates(Decimal("0.01"), Decimal("0.1"))
+        self.margin: MarginRates | None = None
         self.tops: list[tuple[Category, str]] = []
         self.placed: list[OrderTicket] = []
         self.checked: list[str] = []
@@ -133,7 +135,11 @@ class FakeGateway:
 
     async def read_margin(self) -> MarginRates:
         self._reach()
-        return self.margin
+        if self.margin is not None:
+            return self.margin
+        margin = self.exchange.margin()
+        rates = (margin.maintenance / margin.balance, margin.initial / margin.balance)
+        return MarginRates(*rates, margin.balance)
 
     async def read_positions(self) -> list[PositionReport]:
         self._reach()
@@ -145,6 +151,7 @@ class FakeGateway:
                 self.exchange.marks[p.symbol],
                 p.unrealised_pnl(self.exchange.marks[p.symbol]),
                 self.adl_rank,
+                maintenance=maintenance(self.exchange, p.symbol),
             )
             for p in self.exchange.positions.values()
             if p.size
@@ -199,6 +206,12 @@ def not_taken(ticket: OrderTicket) -> None:
 def refused(ticket: OrderTicket) -> None:
     """A definite no."""
     raise OrderRejected(110007, "ab not enough for new order")
+
+
+def maintenance(exchange: Exchange, symbol: str) -> Decimal:
+    """Return the least margin that a position binds at its mark."""
+    worth = abs(exchange.positions[symbol].size) * exchange.marks[symbol]
+    return maintenance_margin(exchange.rules["linear", symbol], worth)
 
 
 def instant(ms: int) -> datetime:

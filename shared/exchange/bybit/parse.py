@@ -175,6 +175,7 @@ def parse_position(row: Row) -> PositionReport:
         mark_price=optional_amount(row, "markPrice"),
         unrealized=optional_amount(row, "unrealisedPnl") or ZERO,
         adl_rank=int(optional_amount(row, "adlRankIndicator") or ZERO),
+        maintenance=optional_amount(row, "positionMM"),
     )
 
 
@@ -219,7 +220,9 @@ def parse_margin(result: Row) -> MarginRates:
     """Return the account's margin rates, fractions; isolated margin has none."""
     [account] = rows(result)[:1] or [{}]
     return MarginRates(
-        optional_amount(account, "accountMMRate"), optional_amount(account, "accountIMRate")
+        optional_amount(account, "accountMMRate"),
+        optional_amount(account, "accountIMRate"),
+        optional_amount(account, "totalMarginBalance"),
     )
 
 

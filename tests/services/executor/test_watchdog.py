@@ -8,7 +8,8 @@ from decimal import Decimal
 
 import pytest
 
-from services.executor.standby import MarginLine, run_until_quiet
+from services.executor.margin import MarginLine
+from services.executor.standby import run_until_quiet
 from services.executor.watchdog import Watchdog, must_flatten
 from shared.domain.errors import OutcomeUnknown
 from shared.domain.instrument import Category
@@ -151,7 +152,7 @@ async def test_one_leg_alone_is_removed_and_the_lease_given_back(pool: WritePool
 
 async def acts(rig: Rig, line: str = "0.8") -> None:
     """Let the watchdog do what there is to do."""
-    margin = MarginLine(rig.gateway, rig.pool, Decimal(line))
+    margin = MarginLine(rig.gateway, rig.pool, Decimal(line), "watchdog")
     await asyncio.wait_for(run_until_quiet(rig.parts, (), SystemClock(), margin.is_passed), 30)
 
 
@@ -225,6 +226,6 @@ async def test_a_margin_that_cannot_be_read_closes_nothing(pool: WritePool) -> N
     async with left_hedged(pool) as rig:
         rig.gateway.margin = MarginRates(Decimal("0.85"), None)
         rig.gateway.is_reachable = False
-        margin = MarginLine(rig.gateway, rig.pool, Decimal("0.8"))
+        margin = MarginLine(rig.gateway, rig.pool, Decimal("0.8"), "watchdog")
         assert not await margin.is_passed()
         assert await rig.rows("SELECT * FROM execution.kill") == []

@@ -57,6 +57,7 @@ def test_decimals_are_read_as_written_and_durations_by_their_unit(policy_file: P
         ("[carry]\ndepth_share = 1.1\n", "depth_share = 1.1 is out of range"),
         ("[execution]\nbands = []\n", "bands = [] is not a list of numbers"),
         ("[execution]\nbands = [0.003, 0.001]\n", "bands must not get narrower"),
+        ("[execution]\nmargin_trim = 0.8\n", "margin_trim 0.8 must be below margin_line 0.8"),
         ("[limits]\npair_notional = 70000\n", "gross_notional 60000 is less than pair_notional"),
         ("[carry\n", "is not valid TOML"),
     ],

@@ -188,6 +188,14 @@ def test_a_position_is_signed_by_its_side(side: str, signed: str) -> None:
     assert parse_position(row).quantity == Decimal(signed)
 
 
+@pytest.mark.parametrize(("said", "bound"), [("41.2", Decimal("41.2")), ("", None)])
+def test_a_position_names_the_margin_that_it_binds_unless_blank(
+    said: str, bound: Decimal | None
+) -> None:
+    row = {"symbol": "BTCUSDT", "side": "Sell", "size": "3", "avgPrice": "1", "positionMM": said}
+    assert parse_position(row).maintenance == bound
+
+
 def test_a_flat_position_has_no_side_and_no_entry_price() -> None:
     report = parse_position({"symbol": "BTCUSDT", "side": "", "size": "0", "avgPrice": "0"})
     assert report.quantity == 0
@@ -279,16 +287,22 @@ def test_a_key_open_to_every_address_is_bound_to_none() -> None:
 @pytest.mark.parametrize(
     ("account", "expected"),
     [
-        ({"accountMMRate": "0.0123", "accountIMRate": "0.25"}, ("0.0123", "0.25")),
-        ({"accountMMRate": "", "accountIMRate": ""}, (None, None)),  # isolated margin
-        ({}, (None, None)),
+        (
+            {"accountMMRate": "0.0123", "accountIMRate": "0.25", "totalMarginBalance": "812.5"},
+            ("0.0123", "0.25", "812.5"),
+        ),
+        (  # isolated margin
+            {"accountMMRate": "", "accountIMRate": "", "totalMarginBalance": ""},
+            (None, None, None),
+        ),
+        ({}, (None, None, None)),
     ],
 )
 def test_margin_rates_are_fractions_and_blank_is_none(
-    account: dict[str, str], expected: tuple[str | None, str | None]
+    account: dict[str, str], expected: tuple[str | None, str | None, str | None]
 ) -> None:
-    maintenance, initial = (None if rate is None else Decimal(rate) for rate in expected)
-    assert parse_margin({"list": [account]}) == MarginRates(maintenance, initial)
+    told = (None if value is None else Decimal(value) for value in expected)
+    assert parse_margin({"list": [account]}) == MarginRates(*told)
 
 
 def test_a_top_is_the_best_level_of_each_side_stamped_by_the_book() -> None:
