@@ -219,7 +219,7 @@ MUTANTS: Final = (
         "services/executor/reconcile.py",
         "        await self._journal.lease.settled()\n",
         "",
-        "7/1",
+        "4/3",
     ),
     Mutant(
         "a late fill leaves its order dead",
