@@ -35,6 +35,7 @@ from shared.store.plans import (
     is_overtaken,
     supersede_plans,
 )
+from shared.store.pool import UNAVAILABLE
 
 PARALLEL_PLANS: Final = 8
 
@@ -203,7 +204,7 @@ class Executor:
     async def aim(self, desk: Desk, quantity: Decimal, reason: str) -> bool:
         """Plan to hold ``quantity`` of a pair by a wish of our own; False while no quote is known.
 
-        It takes over from whatever plan runs.
+        It takes over from whatever plan runs. Raises: what the store does when it is away.
         """
         name = desk.pair.name
         at = self._market.instant_of(name)
@@ -220,9 +221,13 @@ class Executor:
             decided_at=at,
         )
         plan = self._plan(wanted, now)
-        async with self._journal.transaction() as connection:
-            made = await _insert(connection, plan, now)
-            reached(CrashPoint.REPAIR_STORING)
+        try:
+            async with self._journal.transaction() as connection:
+                made = await _insert(connection, plan, now)
+                reached(CrashPoint.REPAIR_STORING)
+        except UNAVAILABLE:  # it may be stored all the same; what is not stored cannot be begun
+            self.workers[name].offer(plan)
+            raise
         if made:
             self.workers[name].offer(plan)
         return made

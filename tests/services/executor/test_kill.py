@@ -2,12 +2,17 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
+import asyncpg
 import pytest
 
+from services.executor import executor
 from shared.domain.errors import Misconfigured, OrderRejected
 from shared.domain.risk import RiskLimits
 from shared.store.pool import WritePool
@@ -176,6 +181,37 @@ async def test_r8_level_3_during_a_close_ends_flat(pool: WritePool) -> None:
         await flat(rig)
         assert len(gateway.placed) == 4  # each leg closed once
         assert await rig.ledger_difference() == {}
+
+
+async def test_o10_a_closing_is_worked_though_the_reply_to_its_commit_was_lost(
+    pool: WritePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert, losing = executor.insert_plan, []
+
+    async def inserted(connection: Any, **plan: Any) -> bool:
+        if plan["reason"] == "kill 1" and not losing:
+            losing.append(plan["plan_id"])
+        return await insert(connection, **plan)
+
+    monkeypatch.setattr(executor, "insert_plan", inserted)
+    async with running(pool, venue()) as rig:
+        await rig.want("1")
+        await rig.finished(1)
+        transaction = rig.parts.journal.transaction
+
+        @asynccontextmanager
+        async def silent() -> AsyncIterator[Any]:
+            async with transaction() as connection:
+                yield connection
+            if losing and losing[-1]:
+                losing.append("")
+                raise asyncpg.ConnectionDoesNotExistError("the reply to the commit was lost")
+
+        monkeypatch.setattr(rig.parts.journal, "transaction", silent)
+        await press(pool, 3)
+        await flat(rig)
+        assert losing[1:] == [""]
+        assert await rig.rows("SELECT id FROM execution.plan WHERE finished_at IS NULL") == []
 
 
 async def test_r8_a_venue_that_rejects_is_tried_again_and_what_remains_is_said(
