@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -168,12 +168,7 @@ def show(
         )
 
 
-def record_run(kind: str, parameters: dict[str, Any], result: dict[str, Any]) -> str | None:
-    """Keep a run that is done in ``research.run``; return its id, None without a database."""
-    return store_run(parameters, result, datetime.now(UTC), kind)
-
-
-add_sweep(backtest, record_run)
+add_sweep(backtest)
 
 
 def _with_progress(

@@ -17,6 +17,15 @@ RECORD: Final = """
     INSERT INTO research.run
         (id, kind, state, parameters, result, detail, created_at, claimed_at, finished_at)
     VALUES ($1, $2, $3, $4::jsonb, $5::jsonb, $6, $7, $7, $8)"""
+BEGIN: Final = """
+    INSERT INTO research.run (id, kind, state, parameters, created_at)
+    VALUES ($1, $2, 'running', $3::jsonb, $4)
+    ON CONFLICT (id) DO UPDATE SET state = 'running', result = NULL, detail = NULL,
+        finished_at = NULL
+    WHERE run.claimed_at IS NULL"""
+END: Final = """
+    UPDATE research.run SET state = $2, result = $3::jsonb, detail = $4, finished_at = $5
+    WHERE id = $1 AND claimed_at IS NULL"""
 CLAIM: Final = """
     UPDATE research.run SET state = 'running', claimed_at = $1
     WHERE id = (SELECT id FROM research.run
@@ -77,6 +86,27 @@ async def record_run(
     await connection.execute(
         RECORD, run_id, kind, state, given, kept, failure, started_at, finished_at
     )
+
+
+async def begin_run(
+    connection: Connection, run_id: str, kind: str, parameters: Mapping[str, Any], now: datetime
+) -> None:
+    """Say that a run which no worker claims has begun, or goes on after it was stopped."""
+    await connection.execute(BEGIN, run_id, kind, json.dumps(dict(parameters)), now)
+
+
+async def end_run(
+    connection: Connection,
+    run_id: str,
+    now: datetime,
+    *,
+    result: Mapping[str, Any] | None = None,
+    failure: str | None = None,
+) -> None:
+    """Store what became of a run that was begun by ``begin_run``."""
+    state = "failed" if result is None else "done"
+    kept = None if result is None else json.dumps(dict(result))
+    await connection.execute(END, run_id, state, kept, failure, now)
 
 
 async def claim_run(connection: Connection, now: datetime) -> ClaimedRun | None:
