@@ -204,6 +204,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/skipped": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read what was passed over and would have earned
+         * @description By reason: would-be holds, those that are over, and what they would have earned.
+         */
+        get: operations["read_skipped"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/status": {
         parameters: {
             query?: never;
@@ -793,6 +813,46 @@ export interface components {
             quantity: string;
         };
         /**
+         * SkippedReasonView
+         * @description What one reason kept out, each pair once a hold; fractions of notional, earned positive.
+         *
+         *     ``running`` of the ``skipped`` holds are not over; ``known`` have a result, which is what the
+         *     sums are of. ``share_won`` (0 to 1) of those would have earned anything.
+         */
+        SkippedReasonView: {
+            /** Known */
+            known: number;
+            /** Mean */
+            mean: string | null;
+            /** Reason */
+            reason: string;
+            /** Running */
+            running: number;
+            /** Share Won */
+            share_won: string | null;
+            /** Skipped */
+            skipped: number;
+            /** Would Have Earned */
+            would_have_earned: string | null;
+        };
+        /**
+         * SkippedView
+         * @description The reasons of the last ``days``, the most expensive first; ``as_of`` is venue time.
+         *
+         *     A hold lasts ``hold_hours``: funding that settled, plus what the basis fell, minus fees and
+         *     slippage both ways.
+         */
+        SkippedView: {
+            /** As Of */
+            as_of: string | null;
+            /** Days */
+            days: number;
+            /** Hold Hours */
+            hold_hours: string | null;
+            /** Reasons */
+            reasons: components["schemas"]["SkippedReasonView"][];
+        };
+        /**
          * StatusView
          * @description Where orders go, what time it is there, and who is running.
          */
@@ -1182,6 +1242,47 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunView"][];
+                };
+            };
+            /** @description A parameter is wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_skipped: {
+        parameters: {
+            query?: {
+                /** @description How far back, in days of venue time */
+                days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SkippedView"];
                 };
             };
             /** @description A parameter is wrong */

@@ -337,6 +337,35 @@ class FundingRateView(View):
     interval_hours: Amount
 
 
+class SkippedReasonView(View):
+    """What one reason kept out, each pair once a hold; fractions of notional, earned positive.
+
+    ``running`` of the ``skipped`` holds are not over; ``known`` have a result, which is what the
+    sums are of. ``share_won`` (0 to 1) of those would have earned anything.
+    """
+
+    reason: str
+    skipped: int
+    running: int
+    known: int
+    would_have_earned: Amount | None
+    mean: Amount | None
+    share_won: Amount | None
+
+
+class SkippedView(View):
+    """The reasons of the last ``days``, the most expensive first; ``as_of`` is venue time.
+
+    A hold lasts ``hold_hours``: funding that settled, plus what the basis fell, minus fees and
+    slippage both ways.
+    """
+
+    as_of: datetime | None
+    days: int
+    hold_hours: Amount | None
+    reasons: list[SkippedReasonView]
+
+
 class RunView(View):
     """One back-test run, queued, running or done."""
 

@@ -50,6 +50,27 @@ READ_RUNS: Final = f"""
               WHERE ($2::timestamptz IS NULL OR created_at < $2)
               ORDER BY created_at DESC FETCH FIRST ($1) ROWS WITH TIES) r
         ORDER BY r.created_at DESC, id) t"""  # noqa: S608 - constants of this file
+READ_SKIPPED: Final = f"""
+    WITH newest AS (SELECT decided_at, verdicts FROM strategy.decision
+                    ORDER BY decided_at DESC LIMIT 1),
+    told AS (
+        SELECT s.reason, count(*) AS skipped,
+               count(*) FILTER (WHERE s.followed_at IS NULL) AS running, count(s.earned) AS known,
+               sum(s.earned) AS would_have_earned, avg(s.earned) AS mean,
+               count(*) FILTER (WHERE s.earned > 0) AS won
+        FROM research.skip s, newest n
+        WHERE s.decided_at > n.decided_at - $1 * interval '1 day' GROUP BY s.reason)
+    SELECT json_build_object(
+        'as_of', (SELECT to_char(decided_at AT TIME ZONE 'UTC', {_ISO}) FROM newest),
+        'days', $1,
+        'hold_hours', (SELECT verdicts ->> 'hold_hours' FROM newest),
+        'reasons', (SELECT coalesce(json_agg(json_build_object(
+                        'reason', reason, 'skipped', skipped, 'running', running, 'known', known,
+                        'would_have_earned', would_have_earned::text,
+                        'mean', trim_scale(round(mean, 12))::text,
+                        'share_won', trim_scale(round(won::numeric / nullif(known, 0), 12))::text)
+                        ORDER BY would_have_earned DESC NULLS LAST, reason), '[]') FROM told)
+        )::text"""  # noqa: S608 - constants of this file
 READ_EQUITY: Final = f"""
     WITH numbered AS (
         SELECT venue_at, equity, net, funding, count(*) OVER () AS total,
@@ -98,6 +119,11 @@ async def read_funding_rates_json(
 async def read_runs_json(connection: Connection, limit: int, before: datetime | None) -> bytes:
     """Return the newest back-test runs made before ``before`` (wall time), newest first."""
     return await _json(connection, READ_RUNS, limit, before)
+
+
+async def read_skipped_json(connection: Connection, days: int) -> bytes:
+    """Return by reason what was passed over in the last ``days`` (venue time) and its outcome."""
+    return await _json(connection, READ_SKIPPED, days)
 
 
 async def read_equity_json(connection: Connection, points: int = EQUITY_POINTS) -> bytes:

@@ -12,6 +12,7 @@ from services.api.schemas import (
     LedgerEntryView,
     OrderView,
     RunView,
+    SkippedView,
 )
 from tests.services.api.seeds import DECISION, PLAN_BTC, WALL, at, attempt, insert
 from tests.support.clock import ManualClock
@@ -330,6 +331,32 @@ async def test_runs_show_their_net_once_they_are_done(
     )  # fmt: skip
     (run,) = TypeAdapter(list[RunView]).validate_python(await read(client, "/v1/runs"))
     assert (run.id, run.state, run.net_usdt) == ("r1", "done", Decimal("12.50"))
+
+
+async def test_what_was_passed_over_is_told_by_reason_the_most_expensive_first(
+    client: httpx.AsyncClient, desk: Any
+) -> None:
+    for symbol, reason, hour, earned, followed in (
+        ("BTCUSDT", "no_room", "08:01", "0.0015", WALL),
+        ("ETHUSDT", "no_room", "08:01", "-0.0005", WALL),
+        ("SOLUSDT", "no_room", "08:01", None, WALL),
+        ("SOLUSDT", "below_margin", "09:01", "0.002", WALL),
+        ("BTCUSDT", "below_margin", "15:01", None, None),
+        ("BTCUSDT", "book_missing", "15:01", None, None),
+    ):
+        await insert(
+            desk, "research.skip", symbol=symbol, reason=reason, decided_at=at(hour),
+            decision_id="d", hold_hours=504, cost=Decimal("0.0036"), followed_at=followed,
+            earned=None if earned is None else Decimal(earned),
+        )  # fmt: skip
+    told = SkippedView.model_validate(await read(client, "/v1/skipped"))
+    assert (told.as_of, told.days, told.hold_hours) == (at("16:01"), 30, Decimal(504))
+    assert [tuple(row.model_dump().values()) for row in told.reasons] == [
+        ("below_margin", 2, 1, 1, Decimal("0.002"), Decimal("0.002"), Decimal(1)),
+        ("no_room", 3, 0, 2, Decimal("0.001"), Decimal("0.0005"), Decimal("0.5")),
+        ("book_missing", 1, 1, 0, None, None, None),
+    ]
+    assert (await client.get("/v1/skipped?days=0")).status_code == 422
 
 
 async def test_the_status_tells_both_clocks_and_who_is_silent(
