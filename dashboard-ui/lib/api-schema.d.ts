@@ -840,7 +840,7 @@ export interface components {
          * @description The reasons of the last ``days``, the most expensive first; ``as_of`` is venue time.
          *
          *     A hold lasts ``hold_hours``: funding that settled, plus what the basis fell, minus fees and
-         *     slippage both ways.
+         *     slippage both ways. A pair that was opened later, within that hold, counts here as well.
          */
         SkippedView: {
             /** As Of */

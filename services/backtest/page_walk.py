@@ -98,6 +98,7 @@ def walk_page(record: Record) -> Page:
         **honesty(record),
         "by_symbol": None,
         "passed_over": None,
+        "skipped": None,
         "by_pair": None,
         "trades": None,
         "parameters": sorted((k.replace("_", " "), v) for k, v in record["parameters"].items()),
