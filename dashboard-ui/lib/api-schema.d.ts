@@ -64,6 +64,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/forecasts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the forecasts of one symbol and their score
+         * @description The next 1, 3 and 9 ends of eight hours, as stored before their outcome; none yet: empty.
+         */
+        get: operations["read_forecasts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/funding-rates": {
         parameters: {
             query?: never;
@@ -340,6 +360,56 @@ export interface components {
             points: components["schemas"]["EquityPoint"][];
             /** Settlements */
             settlements: components["schemas"]["SettlementPoint"][];
+        };
+        /**
+         * ForecastView
+         * @description The newest forecast of the mean rate over the next ``horizon`` ends of eight hours.
+         *
+         *     It was stored at ``made_of``, before anything of it had settled. Rates per eight hours; ``low``
+         *     to ``high`` is stated to hold 80 %. Without skill it is shown and sizes nothing. Of the past
+         *     ones ``over`` are scored: root mean squared errors beside those of "the next equals the last",
+         *     ``skill`` one less the quotient of their squares, ``in_range`` the share inside the range.
+         */
+        ForecastView: {
+            /** Has Skill */
+            has_skill: boolean;
+            /** High */
+            high: string | null;
+            /** Horizon */
+            horizon: number;
+            /** In Range */
+            in_range: string | null;
+            /** Last */
+            last: string;
+            /** Low */
+            low: string | null;
+            /**
+             * Made Of
+             * Format: date-time
+             */
+            made_of: string;
+            /** Mean */
+            mean: string;
+            /** Over */
+            over: number;
+            /** Rmse */
+            rmse: string | null;
+            /** Rmse Naive */
+            rmse_naive: string | null;
+            /** Skill */
+            skill: string | null;
+        };
+        /**
+         * ForecastsView
+         * @description One symbol's forecasts, scored over the last ``days`` of venue time.
+         */
+        ForecastsView: {
+            /** Days */
+            days: number;
+            /** Horizons */
+            horizons: components["schemas"]["ForecastView"][];
+            /** Symbol */
+            symbol: string;
         };
         /**
          * FundingRateView
@@ -988,6 +1058,49 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": string;
+                };
+            };
+            /** @description The store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_forecasts: {
+        parameters: {
+            query: {
+                /** @description Whose, as BTCUSDT */
+                symbol: string;
+                /** @description Scored so far back, in days of venue time */
+                days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ForecastsView"];
+                };
+            };
+            /** @description A parameter is wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description The store does not answer */

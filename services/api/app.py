@@ -19,6 +19,7 @@ from services.api.routes import (
     decisions,
     equity,
     events,
+    forecasts,
     funding_rates,
     ledger,
     opportunities,
@@ -38,7 +39,7 @@ TITLE: Final = "Carrydesk"
 CONTRACT_VERSION: Final = "1"
 RESOURCES: Final = (
     status, overview, equity, pairs, opportunities, orders, ledger, funding_rates, decisions,
-    skipped, runs, events,
+    skipped, forecasts, runs, events,
 )  # fmt: skip
 
 log = structlog.get_logger()

@@ -366,6 +366,37 @@ class SkippedView(View):
     reasons: list[SkippedReasonView]
 
 
+class ForecastView(View):
+    """The newest forecast of the mean rate over the next ``horizon`` ends of eight hours.
+
+    It was stored at ``made_of``, before anything of it had settled. Rates per eight hours; ``low``
+    to ``high`` is stated to hold 80 %. Without skill it is shown and sizes nothing. Of the past
+    ones ``over`` are scored: root mean squared errors beside those of "the next equals the last",
+    ``skill`` one less the quotient of their squares, ``in_range`` the share inside the range.
+    """
+
+    horizon: int
+    made_of: datetime
+    mean: Amount
+    low: Amount | None
+    high: Amount | None
+    last: Amount
+    has_skill: bool
+    over: int
+    rmse: Amount | None
+    rmse_naive: Amount | None
+    skill: Amount | None
+    in_range: Amount | None
+
+
+class ForecastsView(View):
+    """One symbol's forecasts, scored over the last ``days`` of venue time."""
+
+    symbol: str
+    days: int
+    horizons: list[ForecastView]
+
+
 class RunView(View):
     """One back-test run, queued, running or done."""
 

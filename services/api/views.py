@@ -20,6 +20,7 @@ from shared.store.views.decisions import read_decision_row, read_intents, read_n
 from shared.store.views.desk import DeskRows, read_desk
 from shared.store.views.lists import (
     read_equity_json,
+    read_forecasts_json,
     read_funding_rates_json,
     read_ledger_json,
     read_orders_json,
@@ -139,6 +140,11 @@ class Views:
         """Return a SkippedView; never kept, outcomes come in without a new version."""
         async with self.reader.connection() as connection:
             return await read_skipped_json(connection, days)
+
+    async def forecasts(self, symbol: str, days: int) -> bytes:
+        """Return a ForecastsView; never kept."""
+        async with self.reader.connection() as connection:
+            return await read_forecasts_json(connection, symbol, days)
 
     async def decision(self, decision_id: str) -> bytes | None:
         """Return a DecisionView; None when there is no decision of that id."""

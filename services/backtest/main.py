@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from services.backtest.follow import Follower
+from services.backtest.forecaster import Forecaster
 from services.backtest.worker import Worker
 from shared.config.settings import Settings
 from shared.domain.errors import Misconfigured
@@ -38,8 +39,8 @@ async def run(settings: Settings) -> None:
             async with pool.acquire() as connection:
                 await check_schema(connection)
             worker = Worker(pool, clock, perform)
-            follower = Follower(pool, clock)
-            await run_until_stopped(worker.run, follower.run, probe.beat)
+            follower, forecaster = Follower(pool, clock), Forecaster(pool, clock)
+            await run_until_stopped(worker.run, follower.run, forecaster.run, probe.beat)
 
 
 async def perform(parameters: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from services.api.schemas import (
     EquityView,
+    ForecastsView,
     FundingRateView,
     LedgerEntryView,
     OrderView,
@@ -357,6 +358,33 @@ async def test_what_was_passed_over_is_told_by_reason_the_most_expensive_first(
         ("book_missing", 1, 1, 0, None, None, None),
     ]
     assert (await client.get("/v1/skipped?days=0")).status_code == 422
+
+
+async def test_forecasts_are_told_with_what_past_ones_were_worth(
+    client: httpx.AsyncClient, desk: Any
+) -> None:
+    # The rates at 08:00 and 16:00 are 0.0003 and 0.00025: the forecast of 08:00 erred by 0.00001,
+    # "the next equals the last" by 0.00005, so its skill is 1 - 1/25.
+    await desk.execute("ALTER TABLE research.forecast DISABLE TRIGGER before_the_outcome")
+    for hour, mean, last in (("08:00", 0.00026, 0.0003), ("16:00", 0.00002, 0.00025)):
+        await insert(
+            desk, "research.forecast", symbol="BTCUSDT", made_of=at(hour), horizon=1, mean=mean,
+            low=0.00001, high=0.0004, last=last, has_skill=False, settlements=300,
+        )  # fmt: skip
+    told = ForecastsView.model_validate(await read(client, "/v1/forecasts?symbol=BTCUSDT"))
+    (one,) = told.horizons
+    assert (one.made_of, one.horizon, one.over) == (at("16:00"), 1, 1)
+    assert (one.mean, one.low, one.high) == (
+        Decimal("0.00002"), Decimal("0.00001"), Decimal("0.0004"),
+    )  # fmt: skip
+    assert one.rmse is not None
+    assert one.skill is not None
+    assert abs(one.rmse - Decimal("0.00001")) < Decimal("1e-15")
+    assert abs(one.skill - Decimal("0.96")) < Decimal("1e-12")
+    assert one.in_range == 1
+    nobody = ForecastsView.model_validate(await read(client, "/v1/forecasts?symbol=XRPUSDT"))
+    assert nobody.horizons == []
+    assert (await client.get("/v1/forecasts")).status_code == 422
 
 
 async def test_the_status_tells_both_clocks_and_who_is_silent(
