@@ -772,7 +772,7 @@ export interface components {
         };
         /**
          * RunView
-         * @description One back-test run, queued, running or done.
+         * @description One back-test run, queued, running or done: ``done`` of ``total`` steps, where it tells.
          */
         RunView: {
             /**
@@ -782,6 +782,8 @@ export interface components {
             created_at: string;
             /** Detail */
             detail: string | null;
+            /** Done */
+            done: number | null;
             /** Id */
             id: string;
             /** Kind */
@@ -793,6 +795,8 @@ export interface components {
              * @enum {string}
              */
             state: "queued" | "running" | "done" | "failed";
+            /** Total */
+            total: number | null;
         };
         /**
          * SafeAnswer

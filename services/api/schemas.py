@@ -398,7 +398,7 @@ class ForecastsView(View):
 
 
 class RunView(View):
-    """One back-test run, queued, running or done."""
+    """One back-test run, queued, running or done: ``done`` of ``total`` steps, where it tells."""
 
     id: str
     kind: str
@@ -406,6 +406,8 @@ class RunView(View):
     created_at: datetime
     net_usdt: Amount | None
     detail: str | None
+    done: int | None
+    total: int | None
 
 
 class StreamEvent(View):

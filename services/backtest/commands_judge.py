@@ -4,11 +4,12 @@ import json
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from services.backtest.jobs import WALK
 from services.backtest.options import Claimed, amount_option, hour_option, names_option
 from services.backtest.progress import steps
 from shared.config.settings import load_settings
@@ -19,9 +20,6 @@ from shared.runtime.clock import SystemClock
 
 if TYPE_CHECKING:
     from services.backtest.sweep.market import SweepMarket
-
-WALK_KIND: Final = "walk-forward"
-"""What ``research.run`` calls it."""
 
 CashRate = Annotated[
     str | None, typer.Option(help="What cash earns a year, to compare with: 0.045.")
@@ -83,7 +81,7 @@ def walk_forward(
     asked = {**given, **grid_text(grid), **terms_text(terms, folds)}
     params = as_params(grid_sets(grid) or grid.sets())
     inputs = f"{inputs_digest(market.digest(), params, terms, CHUNK)} {folds}"
-    with SearchLog(WALK_KIND, inputs, asked, market, terms, clock, claimed) as log:
+    with SearchLog(WALK, inputs, asked, market, terms, clock, claimed) as log:
         with steps("settings", clock, claimed) as progress:
             done = walk(market, grid, terms, folds, progress, log)
         record = walk_record(done, market, grid, given, clock.monotonic() - began)

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from services.backtest.jobs import SWEEP
 from services.backtest.options import Claimed
 from services.backtest.progress import steps
 from shared.domain.errors import Malformed, Misconfigured
@@ -19,7 +20,6 @@ from shared.domain.money import plain
 from shared.history.files import read_history
 from shared.runtime.clock import SystemClock
 
-KIND: Final = "sweep"
 SHOWN: Final = 10
 BEST_KEPT: Final = 100
 GRID: Final = {
@@ -72,7 +72,7 @@ def add_sweep(app: typer.Typer) -> None:
         sets, clock = lists.sets(), SystemClock()
         began = clock.monotonic()
         inputs = inputs_digest(market.digest(), as_params(sets), terms, CHUNK)
-        with SearchLog(KIND, inputs, asked, market, terms, clock, claimed) as log:
+        with SearchLog(SWEEP, inputs, asked, market, terms, clock, claimed) as log:
             with steps("sets", clock, claimed) as progress:
                 found = sweep_stored(
                     market,
@@ -99,7 +99,7 @@ def add_sweep(app: typer.Typer) -> None:
             }
             log.done(said)
         if as_json:
-            rows = [found.row(i) for i in range(len(found))]
+            rows = [] if claimed else [found.row(i) for i in range(len(found))]
             typer.echo(json.dumps({**said, "run": log.id, "rows": rows}))
             return
         output = Console(highlight=False)

@@ -84,6 +84,8 @@ def run_carry(
             break
         if progress is not None and count % 100 == 0:
             progress(count, len(hours))
+    if progress is not None and not run.is_over:
+        progress(len(hours), len(hours))
     return run.finish()
 
 

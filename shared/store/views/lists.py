@@ -45,7 +45,7 @@ READ_FUNDING_RATES: Final = f"""
 READ_RUNS: Final = f"""
     SELECT coalesce(json_agg(t), '[]')::text FROM (
         SELECT id, kind, state, to_char(created_at AT TIME ZONE 'UTC', {_ISO}) AS created_at,
-               result ->> 'net' AS net_usdt, detail
+               result ->> 'net' AS net_usdt, detail, done, total
         FROM (SELECT * FROM research.run
               WHERE ($2::timestamptz IS NULL OR created_at < $2)
               ORDER BY created_at DESC FETCH FIRST ($1) ROWS WITH TIES) r

@@ -328,10 +328,11 @@ async def test_runs_show_their_net_once_they_are_done(
 ) -> None:
     await insert(
         owner, "research.run", id="r1", kind="exact", state="done", parameters="{}",
-        result='{"net": "12.50"}', created_at=WALL,
+        result='{"net": "12.50"}', created_at=WALL, done=3, total=4,
     )  # fmt: skip
     (run,) = TypeAdapter(list[RunView]).validate_python(await read(client, "/v1/runs"))
     assert (run.id, run.state, run.net_usdt) == ("r1", "done", Decimal("12.50"))
+    assert (run.done, run.total) == (3, 4)
 
 
 async def test_what_was_passed_over_is_told_by_reason_the_most_expensive_first(
