@@ -12,6 +12,7 @@ from shared.store.pool import UNAVAILABLE, WritePool
 from shared.store.skips import (
     complete_skips,
     insert_skips,
+    is_ours_to_follow,
     read_decided_until,
     read_due_skips,
     read_last_skip,
@@ -55,8 +56,11 @@ class Follower:
 
     async def _take(self) -> bool:
         async with self._pool.acquire() as connection, connection.transaction():
-            if self._seen is None:
-                self._seen = await read_last_skip(connection)
+            if not await is_ours_to_follow(connection):
+                return False
+            stored = await read_last_skip(connection)
+            if self._seen is None or (stored is not None and stored > self._seen):
+                self._seen = stored  # another worker may have been here
             until, found = await read_passed_over(connection, self._seen, DECISIONS_MOST)
             if until is None:
                 return False

@@ -20,12 +20,14 @@ READ_PASSED_OVER: Final = """
     FROM strategy.decision d
     CROSS JOIN LATERAL jsonb_array_elements(d.verdicts -> 'appraisals') AS a (appraisal)
     WHERE ($1::timestamptz IS NULL OR d.decided_at > $1) AND d.decided_at <= $2
+      AND (d.verdicts ->> 'hold_hours')::integer > 0
       AND a.appraisal ->> 'verdict' = 'passed_over'
     ORDER BY d.decided_at, symbol"""
 READ_NEWEST: Final = """
     SELECT DISTINCT ON (symbol, reason) symbol, reason, decided_at, decision_id, hold_hours, cost
     FROM research.skip ORDER BY symbol, reason, decided_at DESC"""
 READ_LAST: Final = "SELECT max(decided_at) FROM research.skip"
+LOCK: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended('research.skip', 0))"
 READ_DECIDED_UNTIL: Final = "SELECT max(decided_at) FROM strategy.decision"
 INSERT: Final = """
     INSERT INTO research.skip (symbol, reason, decided_at, decision_id, hold_hours, cost)
@@ -100,6 +102,12 @@ async def read_passed_over(
 async def read_newest_skips(connection: Connection) -> list[SkipRow]:
     """Return the newest would-be hold of each symbol and reason."""
     return [SkipRow(**dict(row)) for row in await connection.fetch(READ_NEWEST)]
+
+
+async def is_ours_to_follow(connection: Connection) -> bool:
+    """Whether nobody else takes skips in until the transaction ends."""
+    ours: bool = await connection.fetchval(LOCK)
+    return ours
 
 
 async def read_last_skip(connection: Connection) -> datetime | None:

@@ -154,6 +154,20 @@ async def test_a_seeded_week_equals_an_independent_recomputation(
     assert order == sorted(order, reverse=True)
 
 
+async def test_two_workers_that_take_turns_keep_no_hold_twice(database: Database, dsn: str) -> None:
+    decisions, rates = week(3)
+    async with open_pool(dsn, application="test") as pool:
+        one, other = (Follower(pool, ManualClock(NOW)) for _ in range(2))
+        for part in (decisions[:50], decisions[50:120], decisions[120:]):
+            await journal(database, part, rates)
+            while await other.step():  # which has seen less than what is stored
+                pass
+            one, other = other, one
+        rows = await pool_rows(pool)
+    holds = recomputed(decisions, rates)
+    assert len(rows) == sum(map(len, holds.values()))
+
+
 async def pool_rows(pool: WritePool) -> list[Any]:
     async with pool.acquire() as connection:
         found: list[Any] = await connection.fetch("SELECT * FROM research.skip")
