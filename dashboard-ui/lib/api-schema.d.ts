@@ -64,6 +64,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/forecasts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the forecasts of one symbol and their score
+         * @description The next 1, 3 and 9 ends of eight hours, as stored before their outcome; none yet: empty.
+         */
+        get: operations["read_forecasts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/funding-rates": {
         parameters: {
             query?: never;
@@ -204,6 +224,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/skipped": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read what was passed over and would have earned
+         * @description By reason: would-be holds, those that are over, and what they would have earned.
+         */
+        get: operations["read_skipped"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/status": {
         parameters: {
             query?: never;
@@ -320,6 +360,56 @@ export interface components {
             points: components["schemas"]["EquityPoint"][];
             /** Settlements */
             settlements: components["schemas"]["SettlementPoint"][];
+        };
+        /**
+         * ForecastView
+         * @description The newest forecast of the mean rate over the next ``horizon`` ends of eight hours.
+         *
+         *     It was stored at ``made_of``, before anything of it had settled. Rates per eight hours; ``low``
+         *     to ``high`` is stated to hold 80 %. Without skill it is shown and sizes nothing. Of the past
+         *     ones ``over`` are scored: root mean squared errors beside those of "the next equals the last",
+         *     ``skill`` one less the quotient of their squares, ``in_range`` the share inside the range.
+         */
+        ForecastView: {
+            /** Has Skill */
+            has_skill: boolean;
+            /** High */
+            high: string | null;
+            /** Horizon */
+            horizon: number;
+            /** In Range */
+            in_range: string | null;
+            /** Last */
+            last: string;
+            /** Low */
+            low: string | null;
+            /**
+             * Made Of
+             * Format: date-time
+             */
+            made_of: string;
+            /** Mean */
+            mean: string;
+            /** Over */
+            over: number;
+            /** Rmse */
+            rmse: string | null;
+            /** Rmse Naive */
+            rmse_naive: string | null;
+            /** Skill */
+            skill: string | null;
+        };
+        /**
+         * ForecastsView
+         * @description One symbol's forecasts, scored over the last ``days`` of venue time.
+         */
+        ForecastsView: {
+            /** Days */
+            days: number;
+            /** Horizons */
+            horizons: components["schemas"]["ForecastView"][];
+            /** Symbol */
+            symbol: string;
         };
         /**
          * FundingRateView
@@ -682,7 +772,7 @@ export interface components {
         };
         /**
          * RunView
-         * @description One back-test run, queued, running or done.
+         * @description One back-test run, queued, running or done: ``done`` of ``total`` steps, where it tells.
          */
         RunView: {
             /**
@@ -692,6 +782,8 @@ export interface components {
             created_at: string;
             /** Detail */
             detail: string | null;
+            /** Done */
+            done: number | null;
             /** Id */
             id: string;
             /** Kind */
@@ -703,6 +795,8 @@ export interface components {
              * @enum {string}
              */
             state: "queued" | "running" | "done" | "failed";
+            /** Total */
+            total: number | null;
         };
         /**
          * SafeAnswer
@@ -791,6 +885,46 @@ export interface components {
             name: string;
             /** Quantity */
             quantity: string;
+        };
+        /**
+         * SkippedReasonView
+         * @description What one reason kept out, each pair once a hold; fractions of notional, earned positive.
+         *
+         *     ``running`` of the ``skipped`` holds are not over; ``known`` have a result, which is what the
+         *     sums are of. ``share_won`` (0 to 1) of those would have earned anything.
+         */
+        SkippedReasonView: {
+            /** Known */
+            known: number;
+            /** Mean */
+            mean: string | null;
+            /** Reason */
+            reason: string;
+            /** Running */
+            running: number;
+            /** Share Won */
+            share_won: string | null;
+            /** Skipped */
+            skipped: number;
+            /** Would Have Earned */
+            would_have_earned: string | null;
+        };
+        /**
+         * SkippedView
+         * @description The reasons of the last ``days``, the most expensive first; ``as_of`` is venue time.
+         *
+         *     A hold lasts ``hold_hours``: funding that settled, plus what the basis fell, minus fees and
+         *     slippage both ways. A pair that was opened later, within that hold, counts here as well.
+         */
+        SkippedView: {
+            /** As Of */
+            as_of: string | null;
+            /** Days */
+            days: number;
+            /** Hold Hours */
+            hold_hours: string | null;
+            /** Reasons */
+            reasons: components["schemas"]["SkippedReasonView"][];
         };
         /**
          * StatusView
@@ -928,6 +1062,49 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": string;
+                };
+            };
+            /** @description The store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_forecasts: {
+        parameters: {
+            query: {
+                /** @description Whose, as BTCUSDT */
+                symbol: string;
+                /** @description Scored so far back, in days of venue time */
+                days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ForecastsView"];
+                };
+            };
+            /** @description A parameter is wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description The store does not answer */
@@ -1182,6 +1359,47 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunView"][];
+                };
+            };
+            /** @description A parameter is wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_skipped: {
+        parameters: {
+            query?: {
+                /** @description How far back, in days of venue time */
+                days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SkippedView"];
                 };
             };
             /** @description A parameter is wrong */

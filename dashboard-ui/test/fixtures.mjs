@@ -359,6 +359,24 @@ const OVERVIEW = {
   ],
 };
 
+const reason = (name, skipped, running, known, earned, won) => ({
+  reason: name,
+  skipped,
+  running,
+  known,
+  would_have_earned: earned,
+  mean: earned === null ? null : (Number(earned) / known).toFixed(12),
+  share_won: earned === null ? null : (won / known).toFixed(12),
+});
+
+const SKIPPED = [
+  reason("no_room", 6, 1, 5, "0.014210000000", 5),
+  reason("loss_too_likely", 9, 2, 7, "0.003870000000", 5),
+  reason("below_margin", 14, 3, 11, "-0.008240000000", 4),
+  reason("break_even_too_far", 21, 4, 17, "-0.037660000000", 1),
+  reason("book_missing", 2, 0, 0, null, 0),
+];
+
 const service = (name, wallAt) => ({ name, alive: true, ready: true, detail: "", seen_at: wallAt });
 
 /** Every view of one state: ok, empty, stale, alarm. Venue time starts at `ticks` hours after 05:01. */
@@ -396,6 +414,12 @@ export function views(state, ticks = 0) {
       : PAIRS.map((one) =>
           state === "alarm" && one.base === "SOL" ? { ...one, state: "Broken" } : one,
         ),
+    skipped: {
+      as_of: empty ? null : iso(venueAt),
+      days: 30,
+      hold_hours: empty ? null : "168",
+      reasons: empty ? [] : SKIPPED,
+    },
     opportunities: empty
       ? {
           decision_id: null,

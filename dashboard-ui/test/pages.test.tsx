@@ -5,6 +5,9 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { AnswerStrip } from "@/components/answer-strip";
 import { OpportunitiesPanel } from "@/components/opportunities-panel";
 import { PairsPanel } from "@/components/pairs-panel";
+import { SkippedPanel } from "@/components/skipped-panel";
+import { skippedKey } from "@/hooks/use-skipped";
+import type { Schemas } from "@/lib/api";
 import { keys, type Topic } from "@/lib/keys";
 import { opportunity, overview, pair, status } from "./builders";
 
@@ -188,5 +191,58 @@ describe("opportunities", () => {
   test("an empty ranking says when it fills", () => {
     show(<OpportunitiesPanel />, { opportunities: ranking(), status: status() });
     expect(screen.getByText("No symbol is ranked yet")).toBeTruthy();
+  });
+});
+
+describe("what was skipped", () => {
+  const reason = (changes: Partial<Schemas["SkippedReasonView"]>) => ({
+    reason: "no_room",
+    skipped: 3,
+    running: 1,
+    known: 2,
+    would_have_earned: "0.00154",
+    mean: "0.00077",
+    share_won: "0.5",
+    ...changes,
+  });
+  const table = (...reasons: ReturnType<typeof reason>[]) => {
+    const view = { as_of: "2023-11-20T15:01:00Z", days: 30, hold_hours: "168", reasons };
+    cache.setQueryData(skippedKey(30), view);
+    show(<SkippedPanel />, {});
+  };
+  const row = (name: string) =>
+    within(screen.getAllByRole("row").find((one) => one.dataset.reason === name) as HTMLElement);
+
+  test("each reason shows what it would have earned, in the order of the answer", () => {
+    table(
+      reason({}),
+      reason({ reason: "below_margin", would_have_earned: "-0.0031", mean: "-0.00155" }),
+    );
+    expect(row("no_room").getByText("No room")).toBeTruthy();
+    expect(row("no_room").getByText("+15.4").className).toContain("text-gain");
+    expect(row("no_room").getByText("+7.7").className).not.toContain("text-gain");
+    expect(row("no_room").getByText(/^50.%$/)).toBeTruthy();
+    expect(row("below_margin").getByText("\u221231.0").className).toContain("text-loss");
+    expect(screen.getByText(/last 30 days, each for a hold of 168 h/)).toBeTruthy();
+    const order = screen.getAllByRole("row").map((one) => one.dataset.reason);
+    expect(order).toEqual([undefined, "no_room", "below_margin"]);
+  });
+
+  test("what is not known is no zero", () => {
+    table(reason({ known: 0, would_have_earned: null, mean: null, share_won: null }));
+    expect(row("no_room").getAllByText("–")).toHaveLength(3);
+    expect(row("no_room").queryByText("0.0")).toBeNull();
+  });
+
+  test("an empty table says who fills it", () => {
+    table();
+    expect(screen.getByText("Nothing is followed yet")).toBeTruthy();
+    expect(screen.getByText("carry backtest serve")).toBeTruthy();
+  });
+
+  test("a failure is named and can be tried again", async () => {
+    show(<SkippedPanel />, {});
+    expect(await screen.findByText("The server cannot be reached.")).toBeTruthy();
+    expect(screen.getByRole("button", { name: "Try again" })).toBeTruthy();
   });
 });

@@ -102,4 +102,9 @@ async function checkRanking(page, at) {
   const text = await shown.textContent({ timeout: WAIT_MS }).catch(() => null);
   const failedToLoad = text?.includes("No ranking") ?? true;
   check(`${at}: the ranking, or why there is none, shows`, !failedToLoad, String(text));
+  const skipped = page.locator("section[aria-label='Skipped, would have earned']");
+  const told = skipped.locator("[data-reason]:visible, p").first();
+  const words = await told.textContent({ timeout: WAIT_MS }).catch(() => null);
+  const unread = words?.includes("Not known what") ?? true;
+  check(`${at}: what was skipped, or why nothing is followed, shows`, !unread, String(words));
 }

@@ -19,6 +19,7 @@ from services.api.routes import (
     decisions,
     equity,
     events,
+    forecasts,
     funding_rates,
     ledger,
     opportunities,
@@ -26,6 +27,7 @@ from services.api.routes import (
     overview,
     pairs,
     runs,
+    skipped,
     status,
 )
 from services.api.views import Views
@@ -36,8 +38,8 @@ from shared.telemetry.health import METRICS_TYPE
 TITLE: Final = "Carrydesk"
 CONTRACT_VERSION: Final = "1"
 RESOURCES: Final = (
-    status, overview, equity, pairs, opportunities, orders, ledger, funding_rates, decisions, runs,
-    events,
+    status, overview, equity, pairs, opportunities, orders, ledger, funding_rates, decisions,
+    skipped, forecasts, runs, events,
 )  # fmt: skip
 
 log = structlog.get_logger()

@@ -337,8 +337,68 @@ class FundingRateView(View):
     interval_hours: Amount
 
 
+class SkippedReasonView(View):
+    """What one reason kept out, each pair once a hold; fractions of notional, earned positive.
+
+    ``running`` of the ``skipped`` holds are not over; ``known`` have a result, which is what the
+    sums are of. ``share_won`` (0 to 1) of those would have earned anything.
+    """
+
+    reason: str
+    skipped: int
+    running: int
+    known: int
+    would_have_earned: Amount | None
+    mean: Amount | None
+    share_won: Amount | None
+
+
+class SkippedView(View):
+    """The reasons of the last ``days``, the most expensive first; ``as_of`` is venue time.
+
+    A hold lasts ``hold_hours``: funding that settled, plus what the basis fell, minus fees and
+    slippage both ways. A pair that was opened later, within that hold, counts here as well.
+    """
+
+    as_of: datetime | None
+    days: int
+    hold_hours: Amount | None
+    reasons: list[SkippedReasonView]
+
+
+class ForecastView(View):
+    """The newest forecast of the mean rate over the next ``horizon`` ends of eight hours.
+
+    It was stored at ``made_of``, before anything of it had settled. Rates per eight hours; ``low``
+    to ``high`` is stated to hold 80 %. Without skill it is shown and sizes nothing. Of the past
+    ones ``over`` are scored: root mean squared errors beside those of "the next equals the last",
+    ``skill`` one less the quotient of their squares, ``in_range`` the share inside the range.
+    """
+
+    horizon: int
+    made_of: datetime
+    mean: Amount
+    low: Amount | None
+    high: Amount | None
+    last: Amount
+    has_skill: bool
+    over: int
+    rmse: Amount | None
+    rmse_naive: Amount | None
+    skill: Amount | None
+    in_range: Amount | None
+
+
+class ForecastsView(View):
+    """One symbol's forecasts, scored over the last ``days`` of venue time."""
+
+    symbol: str
+    days: int
+    horizons: list[ForecastView]
+
+
 class RunView(View):
-    """One back-test run, queued, running or done."""
+    """One back-test run, queued, running or done: ``done`` of ``total`` steps, where it tells."""
 
     id: str
     kind: str
@@ -346,6 +406,8 @@ class RunView(View):
     created_at: datetime
     net_usdt: Amount | None
     detail: str | None
+    done: int | None
+    total: int | None
 
 
 class StreamEvent(View):

@@ -20,10 +20,12 @@ from shared.store.views.decisions import read_decision_row, read_intents, read_n
 from shared.store.views.desk import DeskRows, read_desk
 from shared.store.views.lists import (
     read_equity_json,
+    read_forecasts_json,
     read_funding_rates_json,
     read_ledger_json,
     read_orders_json,
     read_runs_json,
+    read_skipped_json,
 )
 from shared.store.views.status import read_heartbeats, read_market_clock
 from shared.store.views.version import Version, read_version
@@ -133,6 +135,16 @@ class Views:
         """Return a list of RunView; never kept."""
         async with self.reader.connection() as connection:
             return await read_runs_json(connection, limit, before)
+
+    async def skipped(self, days: int) -> bytes:
+        """Return a SkippedView; never kept, outcomes come in without a new version."""
+        async with self.reader.connection() as connection:
+            return await read_skipped_json(connection, days)
+
+    async def forecasts(self, symbol: str, days: int) -> bytes:
+        """Return a ForecastsView; never kept."""
+        async with self.reader.connection() as connection:
+            return await read_forecasts_json(connection, symbol, days)
 
     async def decision(self, decision_id: str) -> bytes | None:
         """Return a DecisionView; None when there is no decision of that id."""

@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -22,15 +22,16 @@ from services.backtest.commands_data import backfill, import_history, read_store
 from services.backtest.commands_judge import compare, report, walk_forward
 from services.backtest.commands_sweep import add_sweep
 from services.backtest.engine import RunResult, coverage, run_carry
-from services.backtest.options import amount_option, hour_option
-from services.backtest.progress import progress_bar
-from services.backtest.worker import KIND
+from services.backtest.jobs import KIND, arguments
+from services.backtest.options import Claimed, amount_option, hour_option
+from services.backtest.progress import Steps, steps
 from shared.config.policy import PolicySet, load_policy
 from shared.config.settings import load_settings
 from shared.domain.errors import Malformed, Misconfigured
 from shared.history.files import read_history
 from shared.history.records import History
 from shared.history.rules import sample_rules
+from shared.runtime.clock import SystemClock
 from shared.runtime.service import configure_loop
 from shared.store.pool import open_pool
 from shared.store.runs import queue_run
@@ -41,8 +42,6 @@ data = typer.Typer(no_args_is_help=True, help="Recorded history: look at it, che
 WARM_UP = timedelta(days=9)
 
 commands_analytics.register(backtest)
-
-screen = Console(stderr=True, highlight=False)
 
 backtest.command()(book)
 backtest.command()(bands)
@@ -68,6 +67,7 @@ def run(
     on_liquidation: Annotated[str, typer.Option(help="stop there, or continue.")] = "stop",
     deposit: Annotated[str, typer.Option(help="Starting capital in USDT.")] = "100000",
     policy: Annotated[Path | None, typer.Option(help="A policy file, TOML.")] = None,
+    claimed: Claimed = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     report: Annotated[Path | None, typer.Option(help="Where the HTML page goes.")] = None,
     no_report: Annotated[bool, typer.Option(help="Write no HTML page.")] = False,
@@ -88,7 +88,8 @@ def run(
     )
     began, started_at = time.monotonic(), datetime.now(UTC)
     try:
-        result = _with_progress(history, rules, capital, first, last, assumed)
+        with steps("hours", SystemClock(), claimed) as progress:
+            result = _run(history, rules, capital, first, last, assumed, progress)
     except Malformed as error:
         raise Misconfigured(f"The history cannot be used: {error}") from error
     if not result.curve:
@@ -120,17 +121,27 @@ def run(
 
 @backtest.command()
 def queue(
+    kind: Annotated[str, typer.Argument(help="carry, sweep or walk-forward.")] = KIND,
     start: Annotated[str | None, typer.Option("--from", help="First instant, ISO, UTC.")] = None,
     end: Annotated[str | None, typer.Option("--to", help="Last instant, ISO, UTC.")] = None,
     symbols: Annotated[str | None, typer.Option(help="Comma-separated; default all.")] = None,
-    deposit: Annotated[str, typer.Option(help="Starting capital in USDT.")] = "100000",
+    deposit: Annotated[str | None, typer.Option(help="Starting capital in USDT.")] = None,
+    spans: Annotated[str | None, typer.Option(help="EMA spans, in settlements.")] = None,
+    entries: Annotated[str | None, typer.Option(help="Enter above; rates per 8 h.")] = None,
+    exits: Annotated[str | None, typer.Option(help="Leave below; rates per 8 h.")] = None,
+    holds: Annotated[str | None, typer.Option(help="Longest holds, in settlements.")] = None,
+    folds: Annotated[int | None, typer.Option(min=1, help="Tests of a walk-forward.")] = None,
 ) -> None:
     """Leave a run in the database for ``carry backtest serve``; prints its id."""
     settings = load_settings("backtest")
-    _span(_history(None, symbols), start, end)
-    amount_option("--deposit", deposit)
-    given = {"from": start, "to": end, "symbols": symbols, "deposit": deposit}
+    given = {
+        "from": start, "to": end, "symbols": symbols, "deposit": deposit, "spans": spans,
+        "entries": entries, "exits": exits, "holds": holds, "folds": folds,
+    }  # fmt: skip
     wanted = {name: value for name, value in given.items() if value is not None}
+    arguments(kind, wanted)
+    _span(_history(None, symbols), start, end)
+    amount_option("--deposit", deposit or "100000")
     run_id = secrets.token_hex(8)
 
     async def work() -> None:
@@ -138,7 +149,7 @@ def queue(
             open_pool(settings.database.dsn, application="backtest") as pool,
             pool.acquire() as connection,
         ):
-            await queue_run(connection, run_id, KIND, wanted, datetime.now(UTC))
+            await queue_run(connection, run_id, kind, wanted, datetime.now(UTC))
 
     asyncio.run(work())
     typer.echo(run_id)
@@ -168,36 +179,30 @@ def show(
         )
 
 
-def record_run(kind: str, parameters: dict[str, Any], result: dict[str, Any]) -> str | None:
-    """Keep a run that is done in ``research.run``; return its id, None without a database."""
-    return store_run(parameters, result, datetime.now(UTC), kind)
+add_sweep(backtest)
 
 
-add_sweep(backtest, record_run)
-
-
-def _with_progress(
+def _run(
     history: History,
     policy: PolicySet,
     capital: Decimal,
     first: datetime,
     last: datetime,
     assumptions: Assumptions,
+    progress: Steps,
 ) -> RunResult:
-    with progress_bar(screen) as bar:
-        task = bar.add_task("hours", total=None)
-        return run_carry(
-            history,
-            sample_rules(),
-            policy.carry,
-            policy.limits,
-            policy.execution,
-            deposit=capital,
-            start=first,
-            end=last,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-            assumptions=assumptions,
-        )
+    return run_carry(
+        history,
+        sample_rules(),
+        policy.carry,
+        policy.limits,
+        policy.execution,
+        deposit=capital,
+        start=first,
+        end=last,
+        progress=progress,
+        assumptions=assumptions,
+    )
 
 
 def _history(

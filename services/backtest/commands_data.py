@@ -17,10 +17,10 @@ import typer
 from rich.console import Console
 
 from services.backtest.backfill import Backfill, Filled
+from services.backtest.jobs import KIND
 from services.backtest.options import hour_option, names_option
 from services.backtest.progress import progress_bar
 from services.backtest.records_io import bar_rows, history_of, is_rates, settlement_rows
-from services.backtest.worker import KIND
 from shared.config.settings import load_settings
 from shared.domain.errors import Malformed, Misconfigured
 from shared.exchange.bybit.endpoints import BYBIT_NAMES, Endpoints, market_endpoints

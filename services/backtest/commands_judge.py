@@ -1,35 +1,29 @@
 """``carry backtest walk-forward``, ``compare`` and ``report``."""
 
 import json
-import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from services.backtest.commands_data import store_run
-from services.backtest.options import amount_option, hour_option, names_option
+from services.backtest.jobs import WALK
+from services.backtest.options import Claimed, amount_option, hour_option, names_option
+from services.backtest.progress import steps
 from shared.config.settings import load_settings
 from shared.domain.errors import Malformed, Misconfigured
 from shared.history.files import read_history
 from shared.history.records import History
+from shared.runtime.clock import SystemClock
 
 if TYPE_CHECKING:
     from services.backtest.sweep.market import SweepMarket
-    from services.backtest.sweep.terms import Grid, Terms
-    from services.backtest.walk import Walk
-
-WALK_KIND: Final = "walk-forward"
-"""What ``research.run`` calls it."""
 
 CashRate = Annotated[
     str | None, typer.Option(help="What cash earns a year, to compare with: 0.045.")
 ]
-
-screen = Console(stderr=True, highlight=False)
 
 
 def walk_forward(
@@ -50,6 +44,7 @@ def walk_forward(
     cap: Annotated[int, typer.Option(min=1, help="Pairs held at most.")] = 5,
     deposit: Annotated[str, typer.Option(help="All capital, what returns are of.")] = "100000",
     cash_rate: CashRate = None,
+    claimed: Claimed = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     report: Annotated[Path | None, typer.Option(help="Where the HTML page goes.")] = None,
     no_report: Annotated[bool, typer.Option(help="Write no HTML page.")] = False,
@@ -60,11 +55,15 @@ def walk_forward(
     of its training.
     """
     from services.backtest.report import write_stored
-    from services.backtest.sweep.terms import Grid, Terms
-    from services.backtest.walk_record import walk_record
+    from services.backtest.sweep.store import inputs_digest
+    from services.backtest.sweep.terms import Grid, Terms, as_params
+    from services.backtest.trials import SearchLog
+    from services.backtest.walk import CHUNK, grid_sets, walk
+    from services.backtest.walk_record import grid_text, terms_text, walk_record
 
     cash = _cash(cash_rate)
-    began, started_at = time.monotonic(), datetime.now(UTC)
+    clock = SystemClock()
+    began = clock.monotonic()
     grid = Grid(
         spans=_counts("--spans", spans),
         entries=_rates("--entries", entries),
@@ -78,10 +77,15 @@ def walk_forward(
     )
     history = _history(folder, symbols)
     market = _market(history, _span(history, start, end))
-    done = _walked(market, grid, terms, folds)
     given = {"symbols": ", ".join(history.symbols), "deposit": deposit}
-    record = walk_record(done, market, grid, given, time.monotonic() - began)
-    store_run(record["parameters"], record, started_at, WALK_KIND)
+    asked = {**given, **grid_text(grid), **terms_text(terms, folds)}
+    params = as_params(grid_sets(grid) or grid.sets())
+    inputs = f"{inputs_digest(market.digest(), params, terms, CHUNK)} {folds}"
+    with SearchLog(WALK, inputs, asked, market, terms, clock, claimed) as log:
+        with steps("settings", clock, claimed) as progress:
+            done = walk(market, grid, terms, folds, progress, log)
+        record = walk_record(done, market, grid, given, clock.monotonic() - began)
+        log.done(record)
     path = report or Path("reports") / f"walk-forward-{record['start']}-{record['end']}.html"
     if not no_report:
         write_stored(path, record, cash)
@@ -146,21 +150,6 @@ def _market(history: History, span: tuple[datetime, datetime]) -> "SweepMarket":
         return market_of(history, *(int(at.timestamp() * 1000) for at in span))
     except Malformed as error:
         raise Misconfigured(f"The history cannot be used: {error}") from error
-
-
-def _walked(market: "SweepMarket", grid: "Grid", terms: "Terms", folds: int) -> "Walk":
-    from services.backtest.progress import progress_bar
-    from services.backtest.walk import walk
-
-    with progress_bar(screen) as bar:
-        task = bar.add_task("settings", total=None)
-        return walk(
-            market,
-            grid,
-            terms,
-            folds,
-            lambda done, total: bar.update(task, completed=done, total=total),
-        )
 
 
 def _say(record: dict[str, Any], path: Path | None) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import tomllib
-from collections.abc import Callable
 from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -11,23 +10,16 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
-from rich.text import Text
 
+from services.backtest.jobs import SWEEP
+from services.backtest.options import Claimed
+from services.backtest.progress import steps
 from shared.domain.errors import Malformed, Misconfigured
 from shared.domain.money import plain
 from shared.history.files import read_history
+from shared.runtime.clock import SystemClock
 
-KIND: Final = "sweep"
 SHOWN: Final = 10
 BEST_KEPT: Final = 100
 GRID: Final = {
@@ -38,19 +30,8 @@ GRID: Final = {
 }
 EVER: Final = 2**62
 
-Record = Callable[[str, dict[str, Any], dict[str, Any]], str | None]
-"""Stores a finished run (kind, parameters, result); returns its id, None without a database."""
 
-
-class SetsPerSecond(ProgressColumn):
-    """How many sets are finished each second."""
-
-    def render(self, task: Task) -> Text:
-        """Return the rate of this task."""
-        return Text(f"{task.speed:,.0f} sets/s" if task.speed else "– sets/s")
-
-
-def add_sweep(app: typer.Typer, record: Record) -> None:
+def add_sweep(app: typer.Typer) -> None:
     """Add the command to ``carry backtest``."""
 
     @app.command()
@@ -66,12 +47,16 @@ def add_sweep(app: typer.Typer, record: Record) -> None:
         grid: Annotated[Path | None, typer.Option(help="Lists and terms in a TOML file.")] = None,
         results: Annotated[Path | None, typer.Option(help="Where chunks are kept.")] = None,
         scheduler: Annotated[str | None, typer.Option(help="A Dask scheduler: tcp://...")] = None,
+        claimed: Claimed = None,
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     ) -> None:
         """Try every combination of the lists; a sweep that was stopped goes on where it was."""
-        from services.backtest.sweep.chunks import here, sweep_stored
+        from services.backtest.sweep.chunks import CHUNK, here, sweep_stored
         from services.backtest.sweep.cluster import Cluster
         from services.backtest.sweep.market import market_of
+        from services.backtest.sweep.store import inputs_digest
+        from services.backtest.sweep.terms import as_params
+        from services.backtest.trials import SearchLog
 
         given = {"spans": spans, "entries": entries, "exits": exits, "holds": holds}
         lists, terms = _wanted(given, grid)
@@ -82,39 +67,46 @@ def add_sweep(app: typer.Typer, record: Record) -> None:
         except (Malformed, OSError) as error:
             raise Misconfigured(f"The history cannot be used: {error}") from error
         place = results or Path("reports") / f"sweep-{market.digest()[:12]}"
-        with _progress() as bar:
-            task = bar.add_task("sets", total=None)
-            found = sweep_stored(
-                market,
-                lists.sets(),
-                terms,
-                place,
-                compute=here if scheduler is None else Cluster(scheduler),
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
-            )
-            seconds = bar.tasks[0].elapsed or 0.0
-        order = sorted(range(len(found)), key=lambda i: (-int(found.net[i]), i))
-        said = {
-            "symbols": list(market.symbols),
-            "from": _text(market.start_ms),
-            "to": _text(market.start_ms + (market.hours - 1) * 3_600_000),
-            "days": len(found.days),
-            "capital": plain(terms.all_capital),
-            "sets": len(found),
-            "results": str(place),
-            "seconds": round(seconds, 3),
-            "best": [found.row(i) for i in order[:BEST_KEPT]],
-        }
         asked = {name: str(getattr(lists, name)) for name in GRID}
         asked |= {"data": str(folder or "sample"), "market": market.digest()}
-        run_id = record(KIND, asked, said)
+        sets, clock = lists.sets(), SystemClock()
+        began = clock.monotonic()
+        inputs = inputs_digest(market.digest(), as_params(sets), terms, CHUNK)
+        with SearchLog(SWEEP, inputs, asked, market, terms, clock, claimed) as log:
+            with steps("sets", clock, claimed) as progress:
+                found = sweep_stored(
+                    market,
+                    sets,
+                    terms,
+                    place,
+                    compute=here if scheduler is None else Cluster(scheduler),
+                    progress=progress,
+                    keep=log.keep,
+                )
+            seconds, tried = clock.monotonic() - began, log.tried()
+            order = sorted(range(len(found)), key=lambda i: (-int(found.net[i]), i))
+            said = {
+                "symbols": list(market.symbols),
+                "from": _text(market.start_ms),
+                "to": _text(market.start_ms + (market.hours - 1) * 3_600_000),
+                "days": len(found.days),
+                "capital": plain(terms.all_capital),
+                "sets": len(found),
+                "trials_ever": None if tried is None else tried.count,
+                "results": str(place),
+                "seconds": round(seconds, 3),
+                "best": [found.row(i) for i in order[:BEST_KEPT]],
+            }
+            log.done(said)
         if as_json:
-            rows = [found.row(i) for i in range(len(found))]
-            typer.echo(json.dumps({**said, "run": run_id, "rows": rows}))
+            rows = [] if claimed else [found.row(i) for i in range(len(found))]
+            typer.echo(json.dumps({**said, "run": log.id, "rows": rows}))
             return
         output = Console(highlight=False)
         output.print(_table(said))
         output.print(f"{len(found)} sets in {seconds:.1f} s; chunks: {place}", markup=False)
+        if tried is not None:
+            output.print(f"{tried.count} settings were ever tried on this span and these symbols.")
 
 
 def _wanted(given: dict[str, str | None], path: Path | None) -> tuple[Any, Any]:
@@ -176,18 +168,6 @@ def _instant(option: str, text: str | None, default: int) -> int:
 
 def _text(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat()
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        SetsPerSecond(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True, highlight=False),
-        transient=True,
-    )
 
 
 def _table(said: dict[str, Any]) -> Table:

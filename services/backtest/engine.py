@@ -18,6 +18,7 @@ from services.backtest.result import BookedFill as BookedFill
 from services.backtest.result import EquityPoint as EquityPoint
 from services.backtest.result import Liquidation, Membership
 from services.backtest.result import RunResult as RunResult
+from services.backtest.result import Skip as Skip
 from services.backtest.timeline import QUOTES_AFTER as QUOTES_AFTER
 from services.backtest.timeline import Timeline, instant_of, ms_of, settlement_of
 from services.backtest.timeline import coverage as coverage
@@ -33,7 +34,7 @@ from shared.domain.policy import CarryPolicy, ExecutionPolicy
 from shared.domain.portfolio import Portfolio, apply
 from shared.domain.position import PairPosition
 from shared.domain.risk import RiskLimits, Stake, adds_risk, admit, review
-from shared.domain.strategy import Decision, Verdict, decide
+from shared.domain.strategy import Appraisal, Decision, Verdict, decide
 from shared.domain.view import MarketView, PerpPrices
 from shared.history.records import Bar, History
 from shared.history.rules import ProductRules, venue_rule
@@ -45,6 +46,7 @@ from shared.venue.rules import Refused as VenueRefused
 
 HOUR: Final = timedelta(hours=1)
 STEPS_MAX: Final = 20
+NAN: Final = float("nan")
 
 Progress = Callable[[int, int], None]
 Chooser = Callable[[Portfolio, MarketSnapshot, CarryPolicy], Decision]
@@ -82,6 +84,8 @@ def run_carry(
             break
         if progress is not None and count % 100 == 0:
             progress(count, len(hours))
+    if progress is not None and not run.is_over:
+        progress(len(hours), len(hours))
     return run.finish()
 
 
@@ -273,8 +277,7 @@ class _Run:
         decision = self._chooser(self._portfolio, market, self._policy)
         for appraisal in decision.appraisals:
             if appraisal.verdict is Verdict.PASSED_OVER:
-                counts = self._result.passed_over
-                counts[appraisal.reason.value] = counts.get(appraisal.reason.value, 0) + 1
+                self._skip(appraisal, instant)
         for intent in decision.intents:
             self._result.targets.append((intent.pair, intent.quantity, instant))
             self._portfolio = apply(
@@ -282,6 +285,13 @@ class _Run:
             )
         for intent in decision.intents:
             self._carry_out(intent, market, instant)
+
+    def _skip(self, appraisal: Appraisal, instant: datetime) -> None:
+        reason, costs = appraisal.reason.value, appraisal.costs
+        counts = self._result.passed_over
+        counts[reason] = counts.get(reason, 0) + 1
+        cost = NAN if costs is None else float(costs.fees + costs.slippage)
+        self._result.skips.append(Skip(appraisal.pair, reason, ms_of(instant), cost))
 
     def _carry_out(self, intent: HoldPair, market: MarketSnapshot, instant: datetime) -> None:
         name = intent.pair

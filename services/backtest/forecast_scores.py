@@ -1,20 +1,26 @@
 """What the forecasts of the last 12 months of a history were worth, on record (F:A6)."""
 
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from rich.table import Table
 
+from services.backtest.forecaster import grid_of
 from services.backtest.statistics import funding_history
 from shared.analytics.forecast import HORIZONS, forecasts, mean_of_next
-from shared.analytics.forecast_score import score
+from shared.analytics.forecast_score import GRID_HOURS, score
 from shared.analytics.grid import on_grid
 from shared.analytics.series import Floats
-from shared.history.records import History
+from shared.domain.funding import FundingSettlement
+from shared.history.records import HOUR_MS, History
 
-INTERVAL_HOURS: Final = 8
 YEAR_MS: Final = 365 * 86_400_000
+NAN: Final = float("nan")
+COLUMNS: Final = (
+    "symbol", "at_ms", "horizon", "mean", "low", "high", "last", "realised", "has_skill",
+)  # fmt: skip
 NOTE: Final = (
     "Errors are root mean squares in bps per 8 h, naive those of 'the next equals the last'; "
     "skill is 1 less the quotient of their squares, p the chance of it without any. A range is "
@@ -47,7 +53,7 @@ def made_in_last_year(history: History) -> pd.DataFrame:
     end = max(part.bars[-1].at_ms for part in history.symbols.values() if part.bars)
     parts = []
     for symbol, part in history.symbols.items():
-        grid = on_grid(funding_history(part), INTERVAL_HOURS)
+        grid = on_grid(funding_history(part), GRID_HOURS)
         kept = grid.at_ms > end - YEAR_MS
         for horizon in HORIZONS:
             along = forecasts(grid.rates, horizon)
@@ -64,6 +70,43 @@ def made_in_last_year(history: History) -> pd.DataFrame:
             }
             parts.append(pd.DataFrame(columns)[kept])
     return pd.concat(parts, ignore_index=True)
+
+
+def stored_before(
+    rows: Sequence[Mapping[str, Any]], settled: Mapping[str, Sequence[FundingSettlement]]
+) -> pd.DataFrame:
+    """Return the forecasts of ``research.forecast`` with what then came, as ``made_in_last_year``.
+
+    ``settled`` holds each symbol's settlements from before its first forecast on.
+    """
+    realised: dict[tuple[str, int, int], float] = {}
+    for symbol, past in settled.items():
+        grid = grid_of(past)
+        for horizon in HORIZONS:
+            means, ahead = mean_of_next(grid.rates, horizon), horizon * GRID_HOURS * HOUR_MS
+            realised |= {
+                (symbol, horizon, int(at)): float(mean)
+                for at, end, mean in zip(grid.at_ms, grid.at_ms[horizon:], means, strict=False)
+                if end - at == ahead  # where one is missing, nobody knows what came
+            }
+    made = [(row, int(row["made_of"].timestamp()) * 1000) for row in rows]
+    return pd.DataFrame(
+        [
+            {
+                "symbol": row["symbol"],
+                "at_ms": at,
+                "horizon": row["horizon"],
+                "mean": row["mean"],
+                "low": NAN if row["low"] is None else row["low"],
+                "high": NAN if row["high"] is None else row["high"],
+                "last": row["last"],
+                "realised": realised.get((row["symbol"], row["horizon"], at), NAN),
+                "has_skill": row["has_skill"],
+            }
+            for row, at in made
+        ],
+        columns=list(COLUMNS),
+    )
 
 
 def scored(made: pd.DataFrame) -> list[Row]:

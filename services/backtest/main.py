@@ -2,13 +2,20 @@
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
-from services.backtest.worker import Worker
+from services.backtest.follow import Follower
+from services.backtest.forecaster import Forecaster
+from services.backtest.jobs import KIND, SWEEP, arguments
+from services.backtest.worker import Tell, Worker
 from shared.config.settings import Settings
 from shared.domain.errors import Misconfigured
 from shared.runtime.clock import Clock, SystemClock
@@ -16,13 +23,14 @@ from shared.runtime.service import run_until_stopped
 from shared.store.heartbeat import beat
 from shared.store.migrate import check_schema
 from shared.store.pool import UNAVAILABLE, WritePool, open_pool
+from shared.store.runs import ClaimedRun, Progress
 from shared.telemetry.health import HealthServer
 from shared.telemetry.logging import configure_logging
 from shared.telemetry.metrics import Metrics
 
 SERVICE: Final = "backtest"
 BEAT_SECONDS: Final = 1.0
-OPTIONS: Final = ("from", "to", "symbols", "deposit")
+LINE_MOST: Final = 2**20
 
 
 async def run(settings: Settings) -> None:
@@ -37,36 +45,82 @@ async def run(settings: Settings) -> None:
             async with pool.acquire() as connection:
                 await check_schema(connection)
             worker = Worker(pool, clock, perform)
-            await run_until_stopped(worker.run, probe.beat)
+            follower, forecaster = Follower(pool, clock), Forecaster(pool, clock)
+            await run_until_stopped(worker.run, follower.run, forecaster.run, probe.beat)
 
 
-async def perform(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Run one back-test in a process of its own, so that the loop stays free.
+async def perform(run: ClaimedRun, tell: Tell) -> Mapping[str, Any]:
+    """Do one run in a process of its own, so that the loop stays free.
 
     Raises: Misconfigured with what the run said when it refused its parameters.
     """
-    arguments = ["backtest", "run", "--json", "--no-report"]
-    for name, value in parameters.items():
-        if name not in OPTIONS:
-            raise Misconfigured(f"no run has a parameter {name}: choose from {', '.join(OPTIONS)}")
-        arguments.append(f"--{name}={value}")
-    environment = {name: v for name, v in os.environ.items() if not name.startswith("CARRY_")}
+    command = [*arguments(run.kind, run.parameters), f"--claimed={run.id}"]
+    place = _place(run.id)
+    if run.kind == SWEEP:
+        command.append(f"--results={place}")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.carry.cli", *arguments,
-        env=environment, stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        sys.executable, "-m", "services.carry.cli", *command,
+        env=_environment(run.kind), stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, limit=LINE_MOST,
     )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stderr is not None
     try:
-        said, errors = await process.communicate()
+        said, last = await asyncio.gather(process.stdout.read(), _heard(process.stderr, tell))
+        await process.wait()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+    shutil.rmtree(place, ignore_errors=True)  # whoever is stopped before leaves it to go on from
     if process.returncode != 0:
-        lines = errors.decode(errors="replace").strip().splitlines()
-        raise Misconfigured((lines or ["the run ended without a word"])[-1])
+        raise Misconfigured(last or "the run ended without a word")
     figures: dict[str, Any] = json.loads(said)
     return figures
+
+
+async def _heard(stream: asyncio.StreamReader, tell: Tell) -> str:
+    """Pass on how far the run is, and return the last thing it said beside that."""
+    last = ""
+    async for line in stream:
+        text = line.decode(errors="replace").strip()
+        told = _progress(text)
+        if told is not None:
+            tell(told)
+        elif text:
+            last = text
+    return last
+
+
+def _progress(text: str) -> Progress | None:
+    try:
+        said = json.loads(text)
+        return int(said["done"]), int(said["total"])
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _environment(kind: str) -> dict[str, str]:
+    """Return the run's environment: a search keeps its trials in the database, a run needs none."""
+    kept = "CARRY_DATABASE" if kind != KIND else "CARRY_NONE"
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(kept) or not name.startswith("CARRY_")
+    }
+
+
+def _place(run_id: str) -> Path:
+    """Return where the chunks of a sweep go on from: a folder that is ours alone, by run.
+
+    Raises: Misconfigured when somebody else made it.
+    """
+    own = Path(tempfile.gettempdir()) / f"carry-backtest-{os.getuid()}"
+    own.mkdir(mode=0o700, exist_ok=True)
+    seen = own.lstat()
+    if own.is_symlink() or seen.st_uid != os.getuid() or seen.st_mode & 0o022:
+        raise Misconfigured(f"{own} belongs to somebody else: set TMPDIR.")
+    return own / hashlib.sha256(run_id.encode()).hexdigest()[:16]
 
 
 class Probe:

@@ -2,8 +2,16 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from typing import Annotated
+
+import typer
 
 from shared.domain.errors import Misconfigured
+
+Claimed = Annotated[
+    str | None, typer.Option("--claimed", hidden=True, help="The queued run that this is.")
+]
+"""Given by ``carry backtest serve`` alone: the run's row is the worker's, which reads progress."""
 
 
 def names_option(text: str | None) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ ASSUMPTIONS: Final = (
         "span did not see."
     ),
     "Drawdown is by hour, from closes; what happened inside an hour is not seen.",
+    "A pair that was passed over and opened within its would-be hold counts as skipped as well.",
     "Open pairs are marked at the end: spot at its mid, perpetual at its mark.",
     (
         "Prices of assumptions are reckoned on the same trades; other costs would have made other "
@@ -66,6 +67,7 @@ def run_page(record: Record) -> Page:
         **honesty(record),
         "by_symbol": tables.by_symbol(record["by_pair"]),
         "passed_over": tables.passed_over(record["passed_over"]),
+        "skipped": tables.skipped(record.get("skipped")),
         **tables.by_pair(record),
         **tables.trades(record, end),
         "parameters": sorted((k.replace("_", " "), v) for k, v in record["parameters"].items()),

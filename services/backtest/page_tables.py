@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from services.backtest.record import Record
-from services.backtest.text import NONE, duration, instant, tone, usdt
+from services.backtest.text import NONE, duration, instant, percent, tone, usdt
 
 Page = dict[str, Any]
 
@@ -52,6 +52,40 @@ def passed_over(counts: Mapping[str, int]) -> list[Page]:
         }
         for reason, count in sorted(counts.items(), key=lambda item: -item[1])
     ]
+
+
+def skipped(found: Mapping[str, Any] | None) -> Page | None:
+    """Return the table of what each reason kept out and would have earned, bps of notional.
+
+    None for a run of before it was followed, and where nothing was passed over.
+    """
+    if not found or not found["reasons"]:
+        return None
+    return {
+        "note": f"bps of notional after fees and slippage, each for a hold of "
+        f"{found['hold_hours']} h",
+        "rows": [
+            {
+                "name": row["reason"].replace("_", " ").capitalize(),
+                "skipped": f"{row['skipped']:,}",
+                "running": f"{row['running']:,}",
+                "known": f"{row['known']:,}",
+                "share_won": _share(row["share_won"]),
+                "mean": _bps(row["mean"]),
+                "earned": _bps(row["would_have_earned"]),
+                "tone": tone(row["would_have_earned"] or 0, 5),
+            }
+            for row in found["reasons"]
+        ],
+    }
+
+
+def _bps(rate: str | None) -> str:
+    return NONE if rate is None else usdt(Decimal(rate).scaleb(4), places=1)
+
+
+def _share(share: str | None) -> str:
+    return NONE if share is None else percent(float(share), places=0, sign=False)
 
 
 def by_pair(record: Record) -> Page:

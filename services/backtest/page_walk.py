@@ -42,7 +42,11 @@ ASSUMPTIONS: Final = (
         "Each fold takes the setting with the best Sharpe ratio of its past weeks; what the "
         "longest hold could carry into the test, and one week more, is left out of training."
     ),
-    "Deflated Sharpe: the chance that the best ratio beats what luck picks out of as many trials.",
+    (
+        "Deflated Sharpe: the chance that the best ratio beats what luck picks out of as many "
+        "trials: all ever made on the same span and symbols where a database keeps them, else "
+        "those of this search."
+    ),
     (
         "Chance of overfitting: how often the better half's best falls into the lower half "
         "(combinatorial cross-validation, 8 blocks of weeks)."
@@ -68,7 +72,7 @@ def as_table(record: Record) -> RenderableType:
     table.add_column(style="dim")
     table.add_column(justify="right")
     for finding in record["judgement"]["findings"]:
-        says, value = _check(finding, len(record["sets"]))
+        says, value = _check(finding, trials_text(record))
         table.add_row("holds" if finding["holds"] else "fails", says, value)
     table.add_section()
     for fold in record["folds"]:
@@ -94,6 +98,7 @@ def walk_page(record: Record) -> Page:
         **honesty(record),
         "by_symbol": None,
         "passed_over": None,
+        "skipped": None,
         "by_pair": None,
         "trades": None,
         "parameters": sorted((k.replace("_", " "), v) for k, v in record["parameters"].items()),
@@ -111,7 +116,7 @@ def join_walk(page: Page, record: Record) -> None:
 
 
 def _verdict(record: Record) -> Page:
-    judged, trials = record["judgement"], len(record["sets"])
+    judged, trials = record["judgement"], trials_text(record)
     word, icon = WORDS[Verdict(judged["verdict"])]
     findings = judged["findings"]
     held = sum(f["holds"] for f in findings)
@@ -135,9 +140,17 @@ def _span(record: Record) -> str:
     return f"{day(start)} to {day(end)}"
 
 
-def _check(finding: Mapping[str, Any], trials: int) -> tuple[str, str]:
+def trials_text(record: Record) -> str:
+    """Return how many trials the Sharpe ratio was deflated by, and which they are."""
+    judged, own = record["judgement"], len(record["sets"])
+    if judged.get("trials_ever"):
+        return f"{judged['trials']} trials ever made"
+    return f"{judged.get('trials', own)} trials of this search"
+
+
+def _check(finding: Mapping[str, Any], trials: str) -> tuple[str, str]:
     kind, value, limit = Check(finding["check"]), finding["value"], finding["limit"]
-    says = SAYS[kind] + (f", {trials} trials" if kind is Check.DEFLATED_SHARPE else "")
+    says = SAYS[kind] + (f", {trials}" if kind is Check.DEFLATED_SHARPE else "")
     if value is None:
         return says, "cannot be told"
     if kind in (Check.PROFIT_OUT_OF_SAMPLE, Check.COSTS_RAISED, Check.NEIGHBOURS):
@@ -183,7 +196,7 @@ def _strip(record: Record, judged: Mapping[str, Any]) -> list[Page]:
         cell(
             "Deflated Sharpe",
             "not known" if deflated is None else number(deflated, 3),
-            f"{len(record['sets'])} trials; best {setting_text(best)}",
+            f"{trials_text(record)}; best {setting_text(best)}",
         ),
         cell(
             "Overfit chance",

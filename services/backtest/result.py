@@ -46,6 +46,19 @@ class Membership:
     pairs: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A pair passed over at one instant, UTC ms; ``cost``: the fees and slippage of a round trip.
+
+    A fraction of notional for statistics, NaN where no book told it.
+    """
+
+    pair: str
+    reason: str
+    at_ms: int
+    cost: float
+
+
 @dataclass
 class RunResult:
     """What a run said and did. ``targets`` are (pair, base quantity, venue instant).
@@ -61,6 +74,7 @@ class RunResult:
     fills: list[BookedFill] = field(default_factory=list)
     curve: list[EquityPoint] = field(default_factory=list)
     passed_over: dict[str, int] = field(default_factory=dict)
+    skips: list[Skip] = field(default_factory=list)
     refused: dict[str, int] = field(default_factory=dict)
     funding_by_pair: dict[str, Decimal] = field(default_factory=dict)
     settlements: int = 0

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from services.backtest.sweep.result import SweepResult
 from services.backtest.sweep.run import sweep
 from services.backtest.sweep.terms import Grid, ParameterSet, Terms
 from shared.analytics.folds import Fold, walk_forward
-from shared.analytics.validation import BLOCKS, Judgement, Search, judge
+from shared.analytics.validation import BLOCKS, Judgement, Search, Tried, judge
 from shared.domain.errors import Misconfigured
 
 PERIOD_DAYS: Final = 7
@@ -27,6 +27,16 @@ CHUNK: Final = 256
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
+
+
+class Trials(Protocol):
+    """Keeps every setting that was tried, and knows how many ever were."""
+
+    def keep(self, numbers: Sequence[int], part: SweepResult) -> None:
+        """Store the results of the settings ``numbers``."""
+
+    def tried(self) -> Tried | None:
+        """Return what was ever tried on the same data, these included; None is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +57,17 @@ def grid_sets(grid: Grid) -> list[ParameterSet]:
 
 
 def walk(
-    market: SweepMarket, grid: Grid, terms: Terms, folds: int, progress: Progress | None = None
+    market: SweepMarket,
+    grid: Grid,
+    terms: Terms,
+    folds: int,
+    progress: Progress | None = None,
+    trials: Trials | None = None,
 ) -> Walk:
     """Return every setting's weeks, the choices fold by fold, and the verdict.
 
     ``progress`` is told how many of the settings' runs are done, each at both levels of cost.
+    ``trials`` gets each setting's result as it is done; raised costs are a check, not a trial.
     Raises: Misconfigured when a set or a price is out of range, or when the history is too short
         for that many folds with the longest hold purged.
     """
@@ -62,7 +78,7 @@ def walk(
         )
     cut = folds_of(len(market.days) // PERIOD_DAYS, grid, folds)
     say = progress or (lambda done, total: None)
-    result = _swept(market, sets, terms, lambda done: say(done, 2 * len(sets)))
+    result = _swept(market, sets, terms, lambda done: say(done, 2 * len(sets)), trials)
     raised = _swept(market, sets, dearer(terms), lambda done: say(len(sets) + done, 2 * len(sets)))
     profits = by_period(result, terms)
     search = Search(
@@ -72,9 +88,8 @@ def walk(
         places=places_of(grid, sets),
     )
     first = len(result.days) % PERIOD_DAYS
-    return Walk(
-        tuple(sets), terms, result, profits, result.days[first::PERIOD_DAYS], judge(search, cut)
-    )
+    judged = judge(search, cut, None if trials is None else trials.tried())
+    return Walk(tuple(sets), terms, result, profits, result.days[first::PERIOD_DAYS], judged)
 
 
 def dearer(terms: Terms) -> Terms:
@@ -101,12 +116,18 @@ def folds_of(periods: int, grid: Grid, folds: int) -> list[Fold]:
 
 
 def _swept(
-    market: SweepMarket, sets: Sequence[ParameterSet], terms: Terms, say: Callable[[int], None]
+    market: SweepMarket,
+    sets: Sequence[ParameterSet],
+    terms: Terms,
+    say: Callable[[int], None],
+    trials: Trials | None = None,
 ) -> SweepResult:
     """Return the sweep of all sets, chunk by chunk."""
     parts = []
     for begin in range(0, len(sets), CHUNK):
         parts.append(sweep(market, sets[begin : begin + CHUNK], terms))
+        if trials is not None:
+            trials.keep(range(begin, begin + len(parts[-1])), parts[-1])
         say(min(begin + CHUNK, len(sets)))
     columns = {
         field.name: np.concatenate([getattr(part, field.name) for part in parts])

@@ -43,6 +43,7 @@ def flattering(done: Walk, market: SweepMarket) -> tuple[Assumption, ...]:
             "half as much again",
             _change(done, market, _dearer_fees(terms)),
         ),
+        _trials(done),
         *(Assumption(key, says, instead, None) for key, says, instead in NOT_PRICED),
     )
 
@@ -60,6 +61,24 @@ def not_assumed(done: Walk, market: SweepMarket) -> tuple[Assumption, ...]:
             _change(done, market, replace(terms, slippage=ZERO)),
         ),
         Assumption("hindsight", "Chosen with hindsight", "", _hindsight(done)),
+    )
+
+
+def _trials(done: Walk) -> Assumption:
+    """Return among how many the best was picked, and who knows of them."""
+    judged = done.judgement
+    if judged.counted_ever:
+        return Assumption(
+            "trials_ever",
+            f"The best of {judged.trials} trials ever made on this span",
+            "not priced: the deflated Sharpe counts them all",
+            None,
+        )
+    return Assumption(
+        "trials_of_this_search",
+        f"The best of {judged.trials} trials of this search",
+        "not priced: no database knows of earlier ones",
+        None,
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from services.backtest.honesty import priced_in
 from services.backtest.record import WALK, Record, as_stored, with_id
 from services.backtest.sweep.market import SweepMarket
-from services.backtest.sweep.terms import Grid
+from services.backtest.sweep.terms import Grid, Terms
 from services.backtest.walk import PERIOD_DAYS, Walk
 from services.backtest.walk_honesty import flattering, not_assumed
 from shared.analytics.headline import headline_intervals, loss_probability
@@ -53,7 +53,11 @@ def walk_record(
                 for name, interval in headline_intervals(profits, {}, float(capital)).items()
             },
             "loss_probability": loss_probability(profits),
-            "parameters": {**given, **_grid(grid), **_terms(done)},
+            "parameters": {
+                **given,
+                **grid_text(grid),
+                **terms_text(done.terms, len(done.judgement.folds)),
+            },
             "judgement": {
                 "verdict": judged.verdict.value,
                 "best": judged.best,
@@ -63,6 +67,8 @@ def walk_record(
                 "profit": None if judged.profit is None else asdict(judged.profit),
                 "findings": [{**asdict(f), "check": f.check.value} for f in judged.findings],
                 "reasons": [check.value for check in judged.reasons],
+                "trials": judged.trials,
+                "trials_ever": judged.counted_ever,
             },
             "folds": [_fold(done, fold) for fold in judged.folds],
             "sets": _sets(done),
@@ -114,7 +120,8 @@ def _sets(done: Walk) -> list[dict[str, Any]]:
     ]
 
 
-def _grid(grid: Grid) -> dict[str, str]:
+def grid_text(grid: Grid) -> dict[str, str]:
+    """Return the lists of a grid as text."""
     axes = {"spans": grid.spans, "entries": grid.entries, "exits": grid.exits, "holds": grid.holds}
     return {
         name: " ".join(plain(v) if isinstance(v, Decimal) else str(v) for v in values)
@@ -122,11 +129,12 @@ def _grid(grid: Grid) -> dict[str, str]:
     }
 
 
-def _terms(done: Walk) -> dict[str, str]:
+def terms_text(terms: Terms, folds: int) -> dict[str, str]:
+    """Return what all settings have in common, and how many tests there are, as text."""
     names = ("notional", "spot_fee", "perp_fee", "slippage")
-    return {name: plain(getattr(done.terms, name)) for name in names} | {
-        "cap": str(done.terms.cap),
-        "folds": str(len(done.judgement.folds)),
+    return {name: plain(getattr(terms, name)) for name in names} | {
+        "cap": str(terms.cap),
+        "folds": str(folds),
     }
 
 

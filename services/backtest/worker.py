@@ -9,14 +9,14 @@ import structlog
 from shared.domain.errors import Misconfigured
 from shared.runtime.clock import Clock
 from shared.store.pool import UNAVAILABLE, WritePool
-from shared.store.runs import ClaimedRun, claim_run, finish_run, renew_run
+from shared.store.runs import ClaimedRun, Progress, claim_run, finish_run, renew_run
 
-KIND: Final = "carry"
 LOOK_SECONDS: Final = 1.0
 RENEW_SECONDS: Final = 5.0
 
-Perform = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
-"""Runs one back-test from its parameters and returns its figures; raises Misconfigured."""
+Tell = Callable[[Progress], None]
+Perform = Callable[[ClaimedRun, Tell], Awaitable[Mapping[str, Any]]]
+"""Does one run, tells how far it is, and returns its figures; raises Misconfigured."""
 
 log = structlog.get_logger()
 
@@ -28,6 +28,7 @@ class Worker:
         self._pool = pool
         self._clock = clock
         self._perform = perform
+        self._progress: Progress | None = None
 
     async def run(self) -> None:
         """Look for queued runs for ever; a store that is away is waited for."""
@@ -46,6 +47,7 @@ class Worker:
         if run is None:
             return False
         log.info("run_claimed", run=run.id, parameters=dict(run.parameters))
+        self._progress = None
         work = asyncio.ensure_future(self._result(run))
         try:
             await self._see_through(run, work)
@@ -68,7 +70,7 @@ class Worker:
             if work.done():
                 break
             async with self._pool.acquire() as connection:
-                renewed = await renew_run(connection, run, now)
+                renewed = await renew_run(connection, run, now, self._progress)
             if renewed is None:
                 log.warning("run_lost", run=run.id)
                 return
@@ -76,16 +78,22 @@ class Worker:
         said = work.result()
         async with self._pool.acquire() as connection:
             if isinstance(said, str):
-                stored = await finish_run(connection, run, now, failure=said)
+                stored = await finish_run(
+                    connection, run, now, failure=said, progress=self._progress
+                )
             else:
-                stored = await finish_run(connection, run, now, result=said)
+                stored = await finish_run(
+                    connection, run, now, result=said, progress=self._progress
+                )
         log.info("run_finished", run=run.id, stored=stored)
 
     async def _result(self, run: ClaimedRun) -> Mapping[str, Any] | str:
         """Return the figures, or one sentence on why there are none."""
-        if run.kind != KIND:
-            return f"no run is called {run.kind}: this worker knows {KIND}"
+
+        def tell(progress: Progress) -> None:
+            self._progress = progress
+
         try:
-            return await self._perform(run.parameters)
+            return await self._perform(run, tell)
         except Misconfigured as error:
             return str(error)

@@ -29,11 +29,11 @@ def episodes(skips: pd.DataFrame) -> pd.DataFrame:
     ordered = skips.sort_values(["symbol", "reason", "at_ms"], kind="stable")
     kept: list[int] = []
     ends: dict[tuple[str, str], int] = {}
-    for row, key in enumerate(zip(ordered["symbol"], ordered["reason"], strict=True)):
-        at = int(ordered["at_ms"].iloc[row])
-        if at >= ends.get(key, at):
+    columns = (ordered[name].tolist() for name in ("symbol", "reason", "at_ms", "hold_hours"))
+    for row, (symbol, reason, at, hours) in enumerate(zip(*columns, strict=True)):
+        if at >= ends.get((symbol, reason), at):
             kept.append(row)
-            ends[key] = at + int(ordered["hold_hours"].iloc[row]) * HOUR_MS
+            ends[symbol, reason] = at + hours * HOUR_MS
     return ordered.iloc[kept].reset_index(drop=True)
 
 

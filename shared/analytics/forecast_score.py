@@ -15,6 +15,8 @@ from scipy.special import stdtr
 
 from shared.analytics.series import Floats
 
+GRID_HOURS: Final = 8
+"""Forecasts are made and scored by ends of eight hours, whatever the venue's interval."""
 SCORE_WINDOW: Final = 180  # settlements; two months of eight hours
 P_MAX: Final = 0.05
 

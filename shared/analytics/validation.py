@@ -73,6 +73,14 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
+class Tried:
+    """How many settings were ever tried on the same data, and the variance of their ratios."""
+
+    count: int
+    variance: float
+
+
+@dataclass(frozen=True, slots=True)
 class FoldResult:
     """What was chosen in training and what it came to: the setting's index, USDT out of sample."""
 
@@ -99,6 +107,8 @@ class Judgement:
     ``best`` is the setting with the highest Sharpe ratio over all periods, ``sharpe`` that ratio a
     period. ``profit`` is the interval of the profit out of sample, USDT. ``overfitting`` is the
     probability of overfitting itself; its check counts only splits in which the choice also lost.
+    ``trials`` is what the ratio was deflated by: all ever made (``counted_ever``), or this
+    search's.
     """
 
     verdict: Verdict
@@ -109,6 +119,8 @@ class Judgement:
     profit: Interval | None
     overfitting: float
     loss_probability: float
+    trials: int
+    counted_ever: bool
 
     @property
     def reasons(self) -> tuple[Check, ...]:
@@ -116,10 +128,11 @@ class Judgement:
         return tuple(f.check for f in self.findings if not f.holds)
 
 
-def judge(search: Search, folds: Sequence[Fold]) -> Judgement:
+def judge(search: Search, folds: Sequence[Fold], tried: Tried | None = None) -> Judgement:
     """Return the verdict on choosing, fold by fold, the setting with the best Sharpe ratio.
 
-    Robust means every check holds. Fewer than ``FOLDS_MIN`` folds are not judged.
+    ``tried`` are all trials ever made, this search's among them; without it only this search's are
+    known. Robust means every check holds. Fewer than ``FOLDS_MIN`` folds are not judged.
     """
     walked = tuple(_walk(search.profits, fold) for fold in folds)
     ratios = sharpe_ratios(search.profits)
@@ -127,13 +140,14 @@ def judge(search: Search, folds: Sequence[Fold]) -> Judgement:
     outside = _stitched(search.profits, walked)
     profit = _profit_interval(outside)
     overfit = backtest_overfitting(search.profits, BLOCKS)
+    counted = _own(ratios) if tried is None else tried
     values: dict[Check, float | None] = {
         Check.PROFIT_OUT_OF_SAMPLE: None if profit is None else profit.low,
         Check.FOLDS_PROFITABLE: float(np.mean([f.profit > 0.0 for f in walked])),
         Check.ONE_FOLD_SHARE: _largest_share([f.profit for f in walked]),
         Check.COSTS_RAISED: float(_stitched(search.raised, walked).sum()),
         Check.NEIGHBOURS: _worst_neighbour(search, best),
-        Check.DEFLATED_SHARPE: _deflated(search.profits[:, best], ratios),
+        Check.DEFLATED_SHARPE: _deflated(search.profits[:, best], counted),
         Check.OVERFITTING: overfit.costly,
         Check.ROUND_TRIPS: float(search.trades[best]),
     }
@@ -147,6 +161,8 @@ def judge(search: Search, folds: Sequence[Fold]) -> Judgement:
         profit,
         overfit.probability,
         overfit.loss_probability,
+        counted.count,
+        tried is not None,
     )
 
 
@@ -190,12 +206,13 @@ def _worst_neighbour(search: Search, best: int) -> float | None:
     return float(search.profits[:, near].sum(axis=0).min()) if len(near) else None
 
 
-def _deflated(returns: Floats, ratios: Floats) -> float | None:
+def _own(ratios: Floats) -> Tried:
+    return Tried(len(ratios), float(np.var(ratios, ddof=1)) if len(ratios) > 1 else 0.0)
+
+
+def _deflated(returns: Floats, tried: Tried) -> float | None:
     shape = shape_of(returns)
-    if shape is None:
-        return None
-    variance = float(np.var(ratios, ddof=1)) if len(ratios) > 1 else 0.0
-    return deflated_sharpe(shape, len(ratios), variance)
+    return None if shape is None else deflated_sharpe(shape, tried.count, tried.variance)
 
 
 def _finding(check: Check, value: float | None) -> Finding:

@@ -22,7 +22,7 @@ from alembic.config import Config
 
 from shared.domain.errors import Misconfigured
 
-EXPECTED_VERSION: Final = "0006"
+EXPECTED_VERSION: Final = "0007"
 MIGRATIONS: Final = Path(__file__).resolve().parents[2] / "migrations"
 ROLES: Final = (
     "carry_collector",

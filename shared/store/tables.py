@@ -11,6 +11,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Date,
+    Double,
     ForeignKey,
     Identity,
     Integer,
@@ -44,6 +45,11 @@ def _text(name: str, *, key: bool = False, null: bool = False) -> Column[Any]:
 
 def _money(name: str, *, null: bool = False) -> Column[Any]:
     return Column(name, Numeric, nullable=null)
+
+
+def _share(name: str, *, null: bool = False) -> Column[Any]:
+    """A statistic, which is a float here as it is in ``shared.analytics``; never money."""
+    return Column(name, Double, nullable=null)
 
 
 def _instant(name: str, *, key: bool = False, null: bool = False) -> Column[Any]:
@@ -498,6 +504,53 @@ RUN: Final = Table(
     _instant("created_at"),
     _instant("claimed_at", null=True),
     _instant("finished_at", null=True),
+    Column("done", Integer, nullable=True),
+    Column("total", Integer, nullable=True),
+    schema="research",
+)
+TRIAL: Final = Table(
+    "trial",
+    METADATA,
+    Column("run_id", Text, ForeignKey("research.run.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    _text("universe"),
+    _instant("begins_at"),
+    _instant("ends_at"),
+    Column("setting", JSONB, nullable=False),
+    _text("setting_hash"),
+    _money("net"),
+    _share("sharpe", null=True),
+    _instant("made_at"),
+    schema="research",
+)
+FORECAST: Final = Table(
+    "forecast",
+    METADATA,
+    _text("symbol", key=True),
+    _instant("made_of", key=True),
+    Column("horizon", SmallInteger, primary_key=True),
+    _share("mean"),
+    _share("low", null=True),
+    _share("high", null=True),
+    _share("last"),
+    Column("has_skill", Boolean, nullable=False),
+    Column("settlements", Integer, nullable=False),
+    _instant("made_at"),
+    schema="research",
+)
+SKIP: Final = Table(
+    "skip",
+    METADATA,
+    _text("symbol", key=True),
+    _text("reason", key=True),
+    _instant("decided_at", key=True),
+    _text("decision_id"),
+    Column("hold_hours", Integer, nullable=False),
+    _money("cost", null=True),
+    _money("funding", null=True),
+    _money("basis_gain", null=True),
+    _money("earned", null=True),
+    _instant("followed_at", null=True),
     schema="research",
 )
 

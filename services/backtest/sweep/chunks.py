@@ -8,7 +8,7 @@ import numpy as np
 
 from services.backtest.sweep.columns import columns_of
 from services.backtest.sweep.kernel import FIGURES
-from services.backtest.sweep.market import SweepMarket
+from services.backtest.sweep.market import Ints, SweepMarket
 from services.backtest.sweep.result import SweepResult, result_of
 from services.backtest.sweep.run import run_params
 from services.backtest.sweep.store import ChunkStore, Figures, inputs_digest
@@ -18,6 +18,9 @@ CHUNK: Final = 256
 
 Progress = Callable[[int, int], None]
 """(sets finished, sets in all)."""
+
+Keep = Callable[[Ints, SweepResult], None]
+"""(numbers of the sets, their results), for each chunk, also for one that was there already."""
 
 
 class Computer(Protocol):
@@ -47,6 +50,7 @@ def sweep_stored(
     compute: Computer = here,
     chunk: int = CHUNK,
     progress: Progress = lambda done, total: None,
+    keep: Keep = lambda numbers, part: None,
 ) -> SweepResult:
     """Return what ``sweep`` returns, chunk by chunk through ``folder``.
 
@@ -58,12 +62,20 @@ def sweep_stored(
     rows = params[order]
     pieces = [rows[i : i + chunk] for i in range(0, len(rows), chunk)]
     store = ChunkStore(folder, inputs_digest(market.digest(), params, terms, chunk))
+    places = [order[i : i + chunk] for i in range(0, len(rows), chunk)]
+
+    def told(number: int, figures: Figures) -> None:
+        keep(places[number], result_of(pieces[number], *figures, market.days))
+
     found = dict(store.finished(len(pieces)))
+    for number, figures in found.items():
+        told(number, figures)
     done = sum(len(pieces[number]) for number in found)
     progress(done, len(rows))
     missing = [(number, piece) for number, piece in enumerate(pieces) if number not in found]
     for number, figures in compute(market, terms, missing) if missing else ():
         store.keep(number, pieces[number], figures)
+        told(number, figures)
         found[number] = figures
         done += len(pieces[number])
         progress(done, len(rows))

@@ -45,11 +45,66 @@ READ_FUNDING_RATES: Final = f"""
 READ_RUNS: Final = f"""
     SELECT coalesce(json_agg(t), '[]')::text FROM (
         SELECT id, kind, state, to_char(created_at AT TIME ZONE 'UTC', {_ISO}) AS created_at,
-               result ->> 'net' AS net_usdt, detail
+               result ->> 'net' AS net_usdt, detail, done, total
         FROM (SELECT * FROM research.run
               WHERE ($2::timestamptz IS NULL OR created_at < $2)
               ORDER BY created_at DESC FETCH FIRST ($1) ROWS WITH TIES) r
         ORDER BY r.created_at DESC, id) t"""  # noqa: S608 - constants of this file
+READ_SKIPPED: Final = f"""
+    WITH newest AS (SELECT decided_at, verdicts FROM strategy.decision
+                    ORDER BY decided_at DESC LIMIT 1),
+    told AS (
+        SELECT s.reason, count(*) AS skipped,
+               count(*) FILTER (WHERE s.followed_at IS NULL) AS running, count(s.earned) AS known,
+               sum(s.earned) AS would_have_earned, avg(s.earned) AS mean,
+               count(*) FILTER (WHERE s.earned > 0) AS won
+        FROM research.skip s, newest n
+        WHERE s.decided_at > n.decided_at - $1 * interval '1 day' GROUP BY s.reason)
+    SELECT json_build_object(
+        'as_of', (SELECT to_char(decided_at AT TIME ZONE 'UTC', {_ISO}) FROM newest),
+        'days', $1,
+        'hold_hours', (SELECT verdicts ->> 'hold_hours' FROM newest),
+        'reasons', (SELECT coalesce(json_agg(json_build_object(
+                        'reason', reason, 'skipped', skipped, 'running', running, 'known', known,
+                        'would_have_earned', would_have_earned::text,
+                        'mean', trim_scale(round(mean, 12))::text,
+                        'share_won', trim_scale(round(won::numeric / nullif(known, 0), 12))::text)
+                        ORDER BY would_have_earned DESC NULLS LAST, reason), '[]') FROM told)
+        )::text"""  # noqa: S608 - constants of this file
+READ_FORECASTS: Final = f"""
+    WITH told AS (
+        SELECT f.*, o.realised
+        FROM research.forecast f
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN sum(interval_hours) = f.horizon * 8 THEN sum(rate) / f.horizon END
+                       ::float8 AS realised
+            FROM market.funding_settlement s
+            WHERE s.symbol = f.symbol AND s.settled_at > f.made_of
+              AND s.settled_at <= f.made_of + f.horizon * interval '8 hours') o
+        WHERE f.symbol = $1
+          AND f.made_of > (SELECT max(made_of) FROM research.forecast WHERE symbol = $1)
+                          - $2 * interval '1 day'),
+    newest AS (SELECT DISTINCT ON (horizon) * FROM told ORDER BY horizon, made_of DESC),
+    scores AS (
+        SELECT horizon, count(realised) AS over, sqrt(avg((mean - realised) ^ 2)) AS rmse,
+               sqrt(avg((last - realised) ^ 2) FILTER (WHERE realised IS NOT NULL)) AS rmse_naive,
+               avg((realised BETWEEN low AND high)::integer)
+                   FILTER (WHERE realised IS NOT NULL AND low IS NOT NULL) AS in_range
+        FROM told GROUP BY horizon)
+    SELECT json_build_object(
+        'symbol', $1, 'days', $2,
+        'horizons', (SELECT coalesce(json_agg(json_build_object(
+            'horizon', n.horizon,
+            'made_of', to_char(n.made_of AT TIME ZONE 'UTC', {_ISO}),
+            'mean', trim_scale(n.mean::numeric)::text, 'low', trim_scale(n.low::numeric)::text,
+            'high', trim_scale(n.high::numeric)::text, 'last', trim_scale(n.last::numeric)::text,
+            'has_skill', n.has_skill, 'over', s.over,
+            'rmse', trim_scale(s.rmse::numeric)::text,
+            'rmse_naive', trim_scale(s.rmse_naive::numeric)::text,
+            'skill', trim_scale((1 - (s.rmse / nullif(s.rmse_naive, 0)) ^ 2)::numeric)::text,
+            'in_range', trim_scale(round(s.in_range, 12))::text) ORDER BY n.horizon), '[]')
+            FROM newest n JOIN scores s USING (horizon))
+        )::text"""  # noqa: S608 - constants of this file
 READ_EQUITY: Final = f"""
     WITH numbered AS (
         SELECT venue_at, equity, net, funding, count(*) OVER () AS total,
@@ -98,6 +153,16 @@ async def read_funding_rates_json(
 async def read_runs_json(connection: Connection, limit: int, before: datetime | None) -> bytes:
     """Return the newest back-test runs made before ``before`` (wall time), newest first."""
     return await _json(connection, READ_RUNS, limit, before)
+
+
+async def read_skipped_json(connection: Connection, days: int) -> bytes:
+    """Return by reason what was passed over in the last ``days`` (venue time) and its outcome."""
+    return await _json(connection, READ_SKIPPED, days)
+
+
+async def read_forecasts_json(connection: Connection, symbol: str, days: int) -> bytes:
+    """Return a symbol's newest forecasts and how those of its last ``days`` (venue time) did."""
+    return await _json(connection, READ_FORECASTS, symbol, days)
 
 
 async def read_equity_json(connection: Connection, points: int = EQUITY_POINTS) -> bytes:

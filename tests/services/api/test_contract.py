@@ -27,6 +27,7 @@ from tests.support.servers import Database, wait
 READS = (
     "read_status", "read_overview", "read_equity", "list_pairs", "read_opportunities",
     "list_orders", "list_ledger", "list_funding_rates", "read_decision", "list_runs",
+    "read_skipped", "read_forecasts",
 )  # fmt: skip
 
 

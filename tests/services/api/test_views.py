@@ -8,10 +8,12 @@ from pydantic import TypeAdapter
 
 from services.api.schemas import (
     EquityView,
+    ForecastsView,
     FundingRateView,
     LedgerEntryView,
     OrderView,
     RunView,
+    SkippedView,
 )
 from tests.services.api.seeds import DECISION, PLAN_BTC, WALL, at, attempt, insert
 from tests.support.clock import ManualClock
@@ -326,10 +328,64 @@ async def test_runs_show_their_net_once_they_are_done(
 ) -> None:
     await insert(
         owner, "research.run", id="r1", kind="exact", state="done", parameters="{}",
-        result='{"net": "12.50"}', created_at=WALL,
+        result='{"net": "12.50"}', created_at=WALL, done=3, total=4,
     )  # fmt: skip
     (run,) = TypeAdapter(list[RunView]).validate_python(await read(client, "/v1/runs"))
     assert (run.id, run.state, run.net_usdt) == ("r1", "done", Decimal("12.50"))
+    assert (run.done, run.total) == (3, 4)
+
+
+async def test_what_was_passed_over_is_told_by_reason_the_most_expensive_first(
+    client: httpx.AsyncClient, desk: Any
+) -> None:
+    for symbol, reason, hour, earned, followed in (
+        ("BTCUSDT", "no_room", "08:01", "0.0015", WALL),
+        ("ETHUSDT", "no_room", "08:01", "-0.0005", WALL),
+        ("SOLUSDT", "no_room", "08:01", None, WALL),
+        ("SOLUSDT", "below_margin", "09:01", "0.002", WALL),
+        ("BTCUSDT", "below_margin", "15:01", None, None),
+        ("BTCUSDT", "book_missing", "15:01", None, None),
+    ):
+        await insert(
+            desk, "research.skip", symbol=symbol, reason=reason, decided_at=at(hour),
+            decision_id="d", hold_hours=504, cost=Decimal("0.0036"), followed_at=followed,
+            earned=None if earned is None else Decimal(earned),
+        )  # fmt: skip
+    told = SkippedView.model_validate(await read(client, "/v1/skipped"))
+    assert (told.as_of, told.days, told.hold_hours) == (at("16:01"), 30, Decimal(504))
+    assert [tuple(row.model_dump().values()) for row in told.reasons] == [
+        ("below_margin", 2, 1, 1, Decimal("0.002"), Decimal("0.002"), Decimal(1)),
+        ("no_room", 3, 0, 2, Decimal("0.001"), Decimal("0.0005"), Decimal("0.5")),
+        ("book_missing", 1, 1, 0, None, None, None),
+    ]
+    assert (await client.get("/v1/skipped?days=0")).status_code == 422
+
+
+async def test_forecasts_are_told_with_what_past_ones_were_worth(
+    client: httpx.AsyncClient, desk: Any
+) -> None:
+    # The rates at 08:00 and 16:00 are 0.0003 and 0.00025: the forecast of 08:00 erred by 0.00001,
+    # "the next equals the last" by 0.00005, so its skill is 1 - 1/25.
+    await desk.execute("ALTER TABLE research.forecast DISABLE TRIGGER before_the_outcome")
+    for hour, mean, last in (("08:00", 0.00026, 0.0003), ("16:00", 0.00002, 0.00025)):
+        await insert(
+            desk, "research.forecast", symbol="BTCUSDT", made_of=at(hour), horizon=1, mean=mean,
+            low=0.00001, high=0.0004, last=last, has_skill=False, settlements=300,
+        )  # fmt: skip
+    told = ForecastsView.model_validate(await read(client, "/v1/forecasts?symbol=BTCUSDT"))
+    (one,) = told.horizons
+    assert (one.made_of, one.horizon, one.over) == (at("16:00"), 1, 1)
+    assert (one.mean, one.low, one.high) == (
+        Decimal("0.00002"), Decimal("0.00001"), Decimal("0.0004"),
+    )  # fmt: skip
+    assert one.rmse is not None
+    assert one.skill is not None
+    assert abs(one.rmse - Decimal("0.00001")) < Decimal("1e-15")
+    assert abs(one.skill - Decimal("0.96")) < Decimal("1e-12")
+    assert one.in_range == 1
+    nobody = ForecastsView.model_validate(await read(client, "/v1/forecasts?symbol=XRPUSDT"))
+    assert nobody.horizons == []
+    assert (await client.get("/v1/forecasts")).status_code == 422
 
 
 async def test_the_status_tells_both_clocks_and_who_is_silent(
