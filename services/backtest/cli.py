@@ -21,9 +21,10 @@ from services.backtest.commands_audit import audit_command
 from services.backtest.commands_data import backfill, import_history, read_store, store_run, verify
 from services.backtest.commands_judge import compare, report, walk_forward
 from services.backtest.commands_sweep import add_sweep
-from services.backtest.engine import RunResult, coverage, run_carry
 from services.backtest.options import amount_option, hour_option
 from services.backtest.progress import progress_bar
+from services.backtest.result import RunResult
+from services.backtest.timeline import coverage
 from services.backtest.worker import KIND
 from shared.config.policy import PolicySet, load_policy
 from shared.config.settings import load_settings
@@ -184,6 +185,8 @@ def _with_progress(
     last: datetime,
     assumptions: Assumptions,
 ) -> RunResult:
+    from services.backtest.engine import run_carry
+
     with progress_bar(screen) as bar:
         task = bar.add_task("hours", total=None)
         return run_carry(
