@@ -20,6 +20,7 @@ from services.backtest.books_check import books
 from services.backtest.commands_audit import audit_command
 from services.backtest.commands_data import backfill, import_history, read_store, store_run, verify
 from services.backtest.commands_judge import compare, report, walk_forward
+from services.backtest.commands_replay import replay_command
 from services.backtest.commands_sweep import add_sweep
 from services.backtest.options import amount_option, hour_option
 from services.backtest.progress import progress_bar
@@ -51,6 +52,7 @@ backtest.command("walk-forward")(walk_forward)
 backtest.command()(compare)
 backtest.command()(report)
 backtest.command("audit")(audit_command)
+backtest.command("replay")(replay_command)
 data.command("import")(import_history)
 data.command()(backfill)
 data.command()(verify)

@@ -45,16 +45,21 @@ def run_events(
 
     ``fills`` (n, 6) receives the first n fills; n may be 0.
     """
+    before = SPOT
     for i in range(len(events.kind)):
         kind, symbol = int(np.int64(events.kind[i])), int(np.int64(events.symbol[i]))
         row = book[symbol]
+        if before == PERP and kind != PERP:
+            look(out)
+        before = kind
         if kind >= SETTLED:
             settle(row, kind - SETTLED + 1, events.value[i], rule, t, out)
             continue
         row[kind] = events.value[i]
         if row[WANTED] | row[HELD] | row[HELD + PERP]:
             work(row, kind, t, depth, out, fills, i, symbol)
-            mark(row, out)
+            value_anew(row, out)
+    look(out)
     out[NET] = out[CASH] + out[TOTAL]
     out[BEYOND] |= np.int64(abs(out[NET]) > GROSS_MAX)
 
@@ -119,11 +124,16 @@ def work(
 
 
 @inlined
-def mark(row: Ints, out: Ints) -> None:
-    """Value the pair at its last closes and look how deep the equity has fallen."""
+def value_anew(row: Ints, out: Ints) -> None:
+    """Value the pair at its last closes."""
     worth = times(row[HELD], row[SPOT]) - times(row[HELD + PERP], row[PERP])
     out[TOTAL] += worth - row[WORTH]
     row[WORTH] = worth
+
+
+@inlined
+def look(out: Ints) -> None:
+    """See how deep the equity has fallen; at the end of an hour, when both closes are known."""
     equity = out[CASH] + out[TOTAL]
     out[PEAK] = max(out[PEAK], equity)
     out[DRAWDOWN] = max(out[DRAWDOWN], out[PEAK] - equity)

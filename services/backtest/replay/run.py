@@ -34,7 +34,8 @@ class Replayed:
     """Money in USDT: ``funding`` + received, ``fees`` + paid, ``net`` at the last closes.
 
     ``parts``: how many of the ``fills`` left something of their order over. ``drawdown``: the
-    deepest fall, looked at with every close of what is held. ``log`` (n, 6): see ``kernel``.
+    deepest fall from hour to hour, each looked at before what settles at its end.
+    ``log`` (n, 6): see ``kernel``.
     """
 
     orders: int

@@ -54,7 +54,11 @@ class ExactReplay:
 
     def run(self, events: Events) -> "ExactReplay":
         rows = zip(events.kind.tolist(), events.symbol.tolist(), events.value.tolist(), strict=True)
+        hour = SPOT
         for number, (kind, symbol, value) in enumerate(rows):
+            if hour == PERP != kind:
+                self.end_hour()
+            hour = kind
             coin = self.coins.setdefault(symbol, Coin())
             if kind >= SETTLED:
                 self.settle(coin, kind - SETTLED + 1, Decimal(value).scaleb(-12))
@@ -62,10 +66,13 @@ class ExactReplay:
             coin.closes[kind] = Decimal(value).scaleb(-8)
             if not coin.idle:
                 self.work(coin, kind, number, symbol)
-                equity = self.net
-                self.peak = max(self.peak, equity)
-                self.drawdown = max(self.drawdown, self.peak - equity)
+        self.end_hour()
         return self
+
+    def end_hour(self) -> None:
+        equity = self.net
+        self.peak = max(self.peak, equity)
+        self.drawdown = max(self.drawdown, self.peak - equity)
 
     @property
     def net(self) -> Decimal:
