@@ -102,7 +102,8 @@ def fill_next_exit(c: Columns, signals: Ints, leave: int, following: NDArray[np.
         settles, signal, later = c.settles[k + 1], signals[k + 1], following[k + 1]
         row, here = following[k], np.int32(k + 1)
         for s in range(symbols):
-            row[s] = here if settles[s] & (signal[s] < leave) else later[s]
+            leaves = -np.int32(settles[s] & (signal[s] < leave))  # all bits or none: no branch
+            row[s] = (here & leaves) | (later[s] & ~leaves)
 
 
 @inlined
@@ -306,12 +307,16 @@ def run_spans(
     c: Columns,
     params: Ints,
     starts: Ints,
+    turns: Ints,
     t: Terms,
     capital: int,
     out: Ints,
     returns: NDArray[np.float64],
 ) -> None:
-    """Run groups of sets in parallel; group g is rows ``starts[g]`` up to ``starts[g + 1]``."""
-    for g in prange(len(starts) - 1):
-        a, b = starts[g], starts[g + 1]
+    """Run groups of sets in parallel; group g is rows ``starts[g]`` up to ``starts[g + 1]``.
+
+    ``turns``: the groups in the order in which they are handed out, the first to the first thread.
+    """
+    for i in prange(len(turns)):
+        a, b = starts[turns[i]], starts[turns[i] + 1]
         run_span(c, params[a:b], t, capital, out[a:b], returns[a:b])
