@@ -20,11 +20,13 @@ from services.backtest.books_check import books
 from services.backtest.commands_audit import audit_command
 from services.backtest.commands_data import backfill, import_history, read_store, store_run, verify
 from services.backtest.commands_judge import compare, report, walk_forward
+from services.backtest.commands_replay import replay_command
 from services.backtest.commands_sweep import add_sweep
-from services.backtest.engine import RunResult, coverage, run_carry
 from services.backtest.jobs import KIND, arguments
 from services.backtest.options import Claimed, amount_option, hour_option
 from services.backtest.progress import Steps, steps
+from services.backtest.result import RunResult
+from services.backtest.timeline import coverage
 from shared.config.policy import PolicySet, load_policy
 from shared.config.settings import load_settings
 from shared.domain.errors import Malformed, Misconfigured
@@ -49,6 +51,7 @@ backtest.command("walk-forward")(walk_forward)
 backtest.command()(compare)
 backtest.command()(report)
 backtest.command("audit")(audit_command)
+backtest.command("replay")(replay_command)
 data.command("import")(import_history)
 data.command()(backfill)
 data.command()(verify)
@@ -191,6 +194,8 @@ def _run(
     assumptions: Assumptions,
     progress: Steps,
 ) -> RunResult:
+    from services.backtest.engine import run_carry
+
     return run_carry(
         history,
         sample_rules(),

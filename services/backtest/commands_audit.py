@@ -7,14 +7,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from services.backtest.audit import MOVES, Finding, audit, evenly
-from services.backtest.engine import Chooser, run_carry
 from services.backtest.options import hour_option, names_option
 from services.backtest.progress import progress_bar
 from services.backtest.result import RunResult
@@ -31,11 +30,14 @@ from shared.history.files import read_history
 from shared.history.records import History
 from shared.history.rules import sample_rules
 
+if TYPE_CHECKING:
+    from services.backtest.engine import Chooser
+
 DAYS = 4
 HOUR = timedelta(hours=1)
 NOTIONAL = Decimal(5_000)
 
-Rule = Callable[[datetime], Chooser]
+Rule = Callable[[datetime], "Chooser"]
 
 screen = Console(stderr=True, highlight=False)
 
@@ -51,6 +53,8 @@ def audit_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Ask whether a run knows what it could not have known; code 1 when it does."""
+    from services.backtest.engine import run_carry
+
     try:
         history = read_history(folder, names_option(symbols))
     except (Malformed, OSError) as error:
@@ -89,7 +93,7 @@ def audit_command(
         raise typer.Exit(1)
 
 
-def hold(leaves_at: datetime) -> Chooser:
+def hold(leaves_at: datetime) -> "Chooser":
     """Return a rule that opens each pair once, worth ``NOTIONAL``, and closes it at an instant.
 
     The policy may find nothing worth holding, and an input that nobody trades on proves nothing.

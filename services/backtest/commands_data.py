@@ -24,7 +24,6 @@ from services.backtest.records_io import bar_rows, history_of, is_rates, settlem
 from shared.config.settings import load_settings
 from shared.domain.errors import Malformed, Misconfigured
 from shared.exchange.bybit.endpoints import BYBIT_NAMES, Endpoints, market_endpoints
-from shared.exchange.clients import feed_of
 from shared.history.files import read_history
 from shared.history.ledger import Ledger, ledgers_of
 from shared.history.merge import SCHEMAS, exchanges_of, merge_rows, rows_of
@@ -195,6 +194,8 @@ async def _backfill(
     url: str,
     no_store: bool,
 ) -> list[Filled]:
+    from shared.exchange.clients import feed_of
+
     clock = SystemClock()
     feed = feed_of("bybit", _endpoints(url), clock=clock, draw=random.random)
 

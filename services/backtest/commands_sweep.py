@@ -6,7 +6,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -19,6 +19,9 @@ from shared.domain.errors import Malformed, Misconfigured
 from shared.domain.money import plain
 from shared.history.files import read_history
 from shared.runtime.clock import SystemClock
+
+if TYPE_CHECKING:
+    from services.backtest.sweep.market import SweepMarket
 
 SHOWN: Final = 10
 BEST_KEPT: Final = 100
@@ -53,19 +56,13 @@ def add_sweep(app: typer.Typer) -> None:
         """Try every combination of the lists; a sweep that was stopped goes on where it was."""
         from services.backtest.sweep.chunks import CHUNK, here, sweep_stored
         from services.backtest.sweep.cluster import Cluster
-        from services.backtest.sweep.market import market_of
         from services.backtest.sweep.store import inputs_digest
         from services.backtest.sweep.terms import as_params
         from services.backtest.trials import SearchLog
 
         given = {"spans": spans, "entries": entries, "exits": exits, "holds": holds}
         lists, terms = _wanted(given, grid)
-        wanted = None if symbols is None else [s.strip().upper() for s in symbols.split(",")]
-        try:
-            history = read_history(folder, wanted)
-            market = market_of(history, _instant("--from", start, 0), _instant("--to", end, EVER))
-        except (Malformed, OSError) as error:
-            raise Misconfigured(f"The history cannot be used: {error}") from error
+        market = market_option(folder, symbols, start, end)
         place = results or Path("reports") / f"sweep-{market.digest()[:12]}"
         asked = {name: str(getattr(lists, name)) for name in GRID}
         asked |= {"data": str(folder or "sample"), "market": market.digest()}
@@ -109,6 +106,23 @@ def add_sweep(app: typer.Typer) -> None:
             output.print(f"{tried.count} settings were ever tried on this span and these symbols.")
 
 
+def market_option(
+    folder: Path | None, symbols: str | None, start: str | None, end: str | None
+) -> "SweepMarket":
+    """Return the history that these options name.
+
+    Raises: Misconfigured.
+    """
+    from services.backtest.sweep.market import market_of
+
+    wanted = None if symbols is None else [s.strip().upper() for s in symbols.split(",")]
+    try:
+        history = read_history(folder, wanted)
+        return market_of(history, _instant("--from", start, 0), _instant("--to", end, EVER))
+    except (Malformed, OSError) as error:
+        raise Misconfigured(f"The history cannot be used: {error}") from error
+
+
 def _wanted(given: dict[str, str | None], path: Path | None) -> tuple[Any, Any]:
     """Return the lists and the terms: options before the file before what is built in."""
     from services.backtest.sweep.terms import Grid, Terms
@@ -128,12 +142,14 @@ def _wanted(given: dict[str, str | None], path: Path | None) -> tuple[Any, Any]:
     for name, built_in in GRID.items():
         values: Any = given[name] or stated.get(name) or built_in
         parts = values.split(",") if isinstance(values, str) else values
-        lists[name] = [_number(f"--{name}", part) for part in parts]
+        lists[name] = [number_option(f"--{name}", part) for part in parts]
     for name in ("spans", "holds"):
         for value in lists[name]:
             if value != int(value):
                 raise Misconfigured(f"--{name} {value} is no whole number of settlements.")
-    numbers: dict[str, Any] = {n: int(v) if n == "cap" else _number(n, v) for n, v in costs.items()}
+    numbers: dict[str, Any] = {
+        n: int(v) if n == "cap" else number_option(n, v) for n, v in costs.items()
+    }
     return (
         Grid(
             tuple(int(v) for v in lists["spans"]),
@@ -145,7 +161,11 @@ def _wanted(given: dict[str, str | None], path: Path | None) -> tuple[Any, Any]:
     )
 
 
-def _number(option: str, text: object) -> Decimal:
+def number_option(option: str, text: object) -> Decimal:
+    """Return what an option holds.
+
+    Raises: Misconfigured when it is no number.
+    """
     try:
         number = Decimal(str(text).strip())
     except InvalidOperation as error:

@@ -14,6 +14,7 @@ from shared.bus.messages import QuoteUpdated, decode, encode
 from shared.domain.policy import CarryPolicy
 from shared.domain.portfolio import Portfolio
 from shared.domain.strategy import decide
+from tests.bench.events import events
 from tests.bench.frames import frames
 from tests.bench.kill import kill
 from tests.bench.load import load
@@ -102,7 +103,7 @@ def main() -> None:
     for sentence in kill().sentences():
         console.print(sentence, soft_wrap=True)
     console.print(load().sentence(), soft_wrap=True)
-    for section in (sweep, plugins):
+    for section in (sweep, events, plugins):
         for figure in section():
             console.print(str(figure), soft_wrap=True)
 

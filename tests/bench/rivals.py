@@ -72,6 +72,17 @@ def number(text: str, pattern: str) -> float:
     return min(map(float, found))
 
 
+def bandwidth() -> float:
+    """Return how fast one thread reads memory, GB/s.
+
+    Raises: NotMeasured.
+    """
+    program = PLACE / "bw"
+    source = str(yardstick("bw.c"))
+    _run(["cc", "-O3", "-march=native", "-pthread", source, "-o", str(program)])
+    return number(_run([str(program), "512", "5"]), r"threads=1 read-sum: ([\d.]+) GB/s")
+
+
 def _run(command: list[str], seconds: int = RUN_SECONDS) -> str:
     environment = {name: v for name, v in os.environ.items() if name != "PYTHONPATH"}
     environment |= {"PYTHONDONTWRITEBYTECODE": "1", "NUMBA_CACHE_DIR": str(PLACE / "numba")}

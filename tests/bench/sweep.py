@@ -13,17 +13,15 @@ from services.backtest.sweep.columns import Columns, columns_of
 from services.backtest.sweep.run import run_params
 from services.backtest.sweep.terms import Terms, as_params
 from tests.bench.figures import (
-    PLACE,
     ROOT,
     Figure,
     NotMeasured,
     at_least,
     at_most,
     figures,
-    yardstick,
 )
 from tests.bench.ref1 import COSTS, ONE, SETS, columns, market, port
-from tests.bench.rivals import data, number, rival, says
+from tests.bench.rivals import bandwidth, data, number, rival, says
 
 PAIRS = 3
 PASS_BYTES = 57.8e6
@@ -44,9 +42,6 @@ def sweep() -> Iterator[Figure]:
     yield from figures("PG1 sweep of 1,000 sets", lambda: against_port(ours))
     yield from figures("PG2 vectorbt", lambda: against_vectorbt(ours))
     yield from figures("PG3 one set", lambda: one_pass(ours))
-    yield Figure(
-        "PG5 compiled event replay", "there is none with orders and partial fills", "<= 10 x", None
-    )
     yield from figures("PG7 two cores", lambda: two_cores(ours))
     yield from figures("PG7 whole process", whole_process)
 
@@ -90,21 +85,11 @@ def against_vectorbt(ours: Columns) -> Iterator[Figure]:
 
 def one_pass(ours: Columns) -> Iterator[Figure]:
     """One set, warm, against reading the data once."""
-    program = PLACE / "bw"
-    source = str(yardstick("bw.c"))
-    try:
-        build = ["cc", "-O3", "-march=native", "-pthread", source, "-o", str(program)]
-        subprocess.run(build, check=True, capture_output=True)
-        done = subprocess.run(
-            [str(program), "512", "5"], check=True, capture_output=True, text=True
-        )
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise NotMeasured(f"bw.c: {error}") from error
-    bandwidth = number(done.stdout, r"threads=1 read-sum: ([\d.]+) GB/s")
+    read = bandwidth()
     params = as_params([ONE])
     wall = min(timed(lambda: run_params(ours, params, Terms()))[0] for _ in range(25))
-    ratio = wall / (PASS_BYTES / bandwidth / 1e9)
-    said = f"{ratio:.2f} passes over the data ({wall * 1e3:.2f} ms; {bandwidth:.1f} GB/s)"
+    ratio = wall / (PASS_BYTES / read / 1e9)
+    said = f"{ratio:.2f} passes over the data ({wall * 1e3:.2f} ms; {read:.1f} GB/s)"
     yield at_most("PG3 one set", ratio, 0.7, said)
 
 
@@ -130,15 +115,20 @@ def two_cores(ours: Columns) -> Iterator[Figure]:
 
 
 def whole_process() -> Iterator[Figure]:
-    """From the start of Python to the last figure, code compiled before."""
-    command = [sys.executable, "-m", "tests.bench.whole", str(data(200))]
-    runs = []
+    """From the start of Python to the last figure, code compiled before; in turn a float port's."""
+    folder = str(data(200))
+    command = [sys.executable, "-m", "tests.bench.whole", folder]
+    runs, theirs = [], []
     for _ in range(PAIRS):
         began = time.perf_counter()
         done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
         runs.append((time.perf_counter() - began, float(done.stdout.split()[-1])))
+        began = time.perf_counter()
+        says(sys.executable, "sweep_cli.py", folder)
+        theirs.append(time.perf_counter() - began)
     wall, peak = min(runs)[0], min(run[1] for run in runs)
-    yield at_most("PG7 whole process, s", wall, 1.2, f"{wall:.2f} s")
+    said = f"{wall:.2f} s, {wall / min(theirs):.2f} x the float yardstick's process"
+    yield at_most("PG7 whole process, s", wall, 1.2, said)
     yield at_most("PG7 peak, MiB", peak, 400, f"{peak:.0f} MiB")
 
 

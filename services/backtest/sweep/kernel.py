@@ -1,8 +1,10 @@
-"""REF-1's rule on integers, from entry to exit: only entries are decided, the rest is tabulated.
+"""REF-1's rule on integers, from entry to exit: only entries are decided, the rest is looked up.
 
 Once per span: the signals, and at each instant the few symbols that could be entered, best first.
 Once per (span, exit): the next settlement at which a pair would be left. A set then jumps from
-entry to exit, adds each pair's hourly marks and payments as contiguous runs, and sums up.
+entry to exit, adds each pair's hourly marks and payments as contiguous runs, and sums up. A set
+that shares its span with no other ranks and looks ahead only where it comes by: tables would cost
+it four times as much as they save.
 
 What is booked when, at instant k: marks of the hours up to it; payments of pairs held; signals;
 exits; entries. Everything is rounded by ``mul_round`` and by nothing else.
@@ -52,31 +54,42 @@ Terms = tuple[int, int, int, int, int]
 """Notional, cap, spot fee, perpetual fee, slippage, in units."""
 
 
-@compiled_lean
-def fill_best(c: Columns, signals: Ints, floor: int, who: NDArray[np.int32], value: Ints) -> None:
-    """Write the best enterable symbols of each instant: ``who``, ``value`` (K, M), best first.
+@inlined
+def rank(
+    c: Columns, row: Ints, k: int, floor: int, blocked: Ints, symbol: NDArray[np.int32], best: Ints
+) -> None:
+    """Write the best symbols that may be entered at ``k``: ``symbol``, ``best`` (M,), best first.
 
-    Only what is above ``floor``, the lowest entry there is. Ties go to the lower symbol. Twice the
-    cap is enough: of what is better than the last entry, no more than the cap is held or was just
-    left.
+    Only what is above ``floor`` and not ``blocked`` until ``k``. Ties go to the lower symbol.
     """
-    instants, symbols = signals.shape
-    most = who.shape[1]
-    for k in range(instants):
-        row, best, symbol = signals[k], value[k], who[k]
-        best[:], symbol[:] = UNKNOWN, -1
-        n, least = 0, floor
-        for s in range(symbols):
-            x = row[s]
-            if x <= least or k < c.first[s] or k >= c.last[s]:
-                continue
-            i = min(n, most - 1)
-            while i > 0 and best[i - 1] < x:
-                best[i], symbol[i] = best[i - 1], symbol[i - 1]
-                i -= 1
-            best[i], symbol[i] = x, s
-            n = min(n + 1, most)
-            least = max(floor, best[most - 1])
+    most = len(best)
+    best[:], symbol[:] = UNKNOWN, -1
+    n, least = 0, floor
+    for s in range(len(row)):
+        x = row[s]
+        if x <= least or blocked[s] >= k or k < c.first[s] or k >= c.last[s]:
+            continue
+        i = min(n, most - 1)
+        while i > 0 and best[i - 1] < x:
+            best[i], symbol[i] = best[i - 1], symbol[i - 1]
+            i -= 1
+        best[i], symbol[i] = x, s
+        n = min(n + 1, most)
+        least = max(floor, best[most - 1])
+
+
+@compiled_lean
+def fill_best(
+    c: Columns, signals: Ints, floor: int, blocked: Ints, who: NDArray[np.int32], value: Ints
+) -> None:
+    """Write ``rank`` of each instant (K, M) for sets that block none and enter above ``floor``.
+
+    Twice the cap is enough: of what is better than the last entry, no more than the cap is held or
+    was just left.
+    """
+    blocked[:] = -1
+    for k in range(len(signals)):
+        rank(c, signals[k], k, floor, blocked, who[k], value[k])
 
 
 @compiled_lean
@@ -89,17 +102,29 @@ def fill_next_exit(c: Columns, signals: Ints, leave: int, following: NDArray[np.
         settles, signal, later = c.settles[k + 1], signals[k + 1], following[k + 1]
         row, here = following[k], np.int32(k + 1)
         for s in range(symbols):
-            row[s] = here if settles[s] & (signal[s] < leave) else later[s]
+            leaves = -np.int32(settles[s] & (signal[s] < leave))  # all bits or none: no branch
+            row[s] = (here & leaves) | (later[s] & ~leaves)
 
 
 @inlined
-def leaves_at(c: Columns, s: int, k: int, hold: int, following: NDArray[np.int32]) -> int:
-    """Return the instant at which a pair opened at ``k`` is left."""
-    x = min(np.int64(following[k, s]), c.last[s])
+def next_exit(c: Columns, signals: Ints, s: int, k: int, leave: int, end: int) -> int:
+    """Return the first settlement of its own after k at which the signal is below, or ``end``."""
+    for n in range(c.nth[k, s], c.nth[-1, s]):
+        j = int(c.own[s, n])
+        if j >= end:
+            break
+        if signals[j, s] < leave:
+            return j
+    return end
+
+
+@inlined
+def held_until(c: Columns, s: int, k: int, hold: int) -> int:
+    """Return the instant at which a pair opened at ``k`` is left at the latest."""
     nth = c.nth[k, s] + hold - 1
     if nth < c.nth[-1, s]:
-        x = min(x, np.int64(c.own[s, nth]))
-    return int(x)
+        return int(min(c.last[s], np.int64(c.own[s, nth])))
+    return int(c.last[s])
 
 
 @inlined
@@ -152,10 +177,12 @@ def times(near: bool, a: int, b: int, d: int, per_d: float) -> int:
 @compiled_lean
 def walk(
     c: Columns,
+    signals: Ints,
     who: NDArray[np.int32],
     value: Ints,
     following: NDArray[np.int32],
     entry: int,
+    leave: int,
     hold: int,
     t: Terms,
     marks: Ints,
@@ -168,11 +195,13 @@ def walk(
 ) -> None:
     """Run one set. ``marks`` and ``cash`` are left as equity by hour and cash booked by instant.
 
+    ``who``, ``value`` and ``following`` are the tables; where ``following`` has no row, what they
+    would hold is found on the way, and the other two are room for one instant.
     Room to work in: ``blocked`` (S,), until which instant a symbol is not to be entered; ``until``
     (cap,), when the pairs held are left; ``trade`` (11,).
     ``trades`` (n, 11) receives the first n trades, in the order of their entries; n may be 0.
     """
-    instants, cap = len(c.at), t[1]
+    instants, cap, tabled = len(c.at), t[1], len(following) > 0
     marks[:] = 0
     cash[:] = 0
     out[:] = 0
@@ -185,13 +214,17 @@ def walk(
                 until[kept] = until[i]
                 kept += 1
         held = kept
+        row, free = k if tabled else 0, cap - held
+        if not tabled:
+            rank(c, signals[k], k, entry, blocked, who[0, :free], value[0, :free])
         for i in range(who.shape[1]):
-            if held == cap or value[k, i] <= entry:
+            if held == cap or value[row, i] <= entry:
                 break
-            s = who[k, i]
+            s = who[row, i]
             if blocked[s] >= k:
                 continue
-            x = leaves_at(c, s, k, hold, following)
+            x = held_until(c, s, k, hold)
+            x = min(x, int(following[k, s])) if tabled else next_exit(c, signals, s, k, leave, x)
             live(c, s, k, x, t, marks, cash, trade)
             if out[TRADES] < len(trades):
                 for field in range(TRADE_FIELDS):
@@ -249,18 +282,20 @@ def run_span(
     instants, symbols = c.signal_rate.shape
     signals = np.empty((instants, symbols), np.int64)
     fill_ema(c.signal_rate, params[0, 0], signals)
-    most = min(2 * t[1], symbols)
-    who, value = np.empty((instants, most), np.int32), np.empty((instants, most), np.int64)
-    fill_best(c, signals, params[:, 1].min(), who, value)
-    following = np.empty((instants, symbols), np.int32)
+    rows, most = instants if len(params) > 1 else 0, min(2 * t[1], symbols)
+    who, value = np.empty((max(rows, 1), most), np.int32), np.empty((max(rows, 1), most), np.int64)
+    following = np.empty((rows, symbols), np.int32)
     marks, cash = np.empty(c.basis.shape[1], np.int64), np.empty(instants, np.int64)
     blocked, until = np.empty(symbols, np.int64), np.empty(t[1], np.int64)
     trade, nothing = np.empty(TRADE_FIELDS, np.int64), np.empty((0, TRADE_FIELDS), np.int64)
+    if rows:
+        fill_best(c, signals, params[:, 1].min(), blocked, who, value)
     for i in range(len(params)):
-        if i == 0 or params[i, 2] != params[i - 1, 2]:
-            fill_next_exit(c, signals, params[i, 2], following)
+        entry, leave, hold = params[i, 1], params[i, 2], params[i, 3]
+        if rows and (i == 0 or leave != params[i - 1, 2]):
+            fill_next_exit(c, signals, leave, following)
         walk(
-            c, who, value, following, params[i, 1], params[i, 3], t, marks, cash,
+            c, signals, who, value, following, entry, leave, hold, t, marks, cash,
             blocked, until, trade, out[i], nothing,
         )  # fmt: skip
         sum_up(c, marks, cash, out[i])
@@ -272,12 +307,16 @@ def run_spans(
     c: Columns,
     params: Ints,
     starts: Ints,
+    turns: Ints,
     t: Terms,
     capital: int,
     out: Ints,
     returns: NDArray[np.float64],
 ) -> None:
-    """Run groups of sets in parallel; group g is rows ``starts[g]`` up to ``starts[g + 1]``."""
-    for g in prange(len(starts) - 1):
-        a, b = starts[g], starts[g + 1]
+    """Run groups of sets in parallel; group g is rows ``starts[g]`` up to ``starts[g + 1]``.
+
+    ``turns``: the groups in the order in which they are handed out, the first to the first thread.
+    """
+    for i in prange(len(turns)):
+        a, b = starts[turns[i]], starts[turns[i] + 1]
         run_span(c, params[a:b], t, capital, out[a:b], returns[a:b])

@@ -16,8 +16,6 @@ from services.backtest.sweep.kernel import (
     SYMBOL,
     TRADE_FIELDS,
     TRADES,
-    fill_best,
-    fill_next_exit,
     sum_up,
     walk,
 )
@@ -60,17 +58,14 @@ def trace(market: SweepMarket, one: ParameterSet, terms: Terms) -> Trace:
     c, params, t = columns_of(market), as_params([one])[0], terms.in_units()[:5]
     signals = ema_signals(c.signal_rate, one.span)
     instants, symbols = signals.shape
-    most = min(2 * terms.cap, symbols)
-    who, value = np.empty((instants, most), np.int32), np.empty((instants, most), np.int64)
-    fill_best(c, signals, params[1], who, value)
-    following = np.empty((instants, symbols), np.int32)
-    fill_next_exit(c, signals, params[2], following)
+    who, value = np.empty((1, symbols), np.int32), np.empty((1, symbols), np.int64)
+    following = np.empty((0, symbols), np.int32)
     marks, cash = np.empty(market.hours, np.int64), np.empty(instants, np.int64)
     blocked, until = np.empty(symbols, np.int64), np.empty(terms.cap, np.int64)
     figures, field = np.zeros(FIGURES, np.int64), np.empty(TRADE_FIELDS, np.int64)
     pairs = np.empty((symbols * instants, TRADE_FIELDS), np.int64)
     walk(
-        c, who, value, following, params[1], params[3], t, marks, cash,
+        c, signals, who, value, following, params[1], params[2], params[3], t, marks, cash,
         blocked, until, field, figures, pairs,
     )  # fmt: skip
     sum_up(c, marks, cash, figures)

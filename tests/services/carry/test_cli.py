@@ -35,6 +35,14 @@ def carry(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
     )
 
 
+def test_the_command_line_starts_without_what_only_some_commands_use() -> None:
+    dear = {"scipy", "pandas", "numba", "pybit", "distributed", "jinja2"}
+    asked = f"import sys, services.carry.cli; print(sorted({dear} & set(sys.modules)))"
+    command = [sys.executable, "-c", asked]
+
+    assert subprocess.check_output(command, cwd=ROOT, text=True).strip() == "[]"
+
+
 @pytest.mark.parametrize(
     ("service", "change", "said"),
     [

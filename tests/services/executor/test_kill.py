@@ -186,7 +186,8 @@ async def test_r8_level_3_during_a_close_ends_flat(pool: WritePool) -> None:
 async def test_o10_a_closing_is_worked_though_the_reply_to_its_commit_was_lost(
     pool: WritePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    insert, losing = executor.insert_plan, []
+    insert: Any = vars(executor)["insert_plan"]
+    losing: list[str] = []
 
     async def inserted(connection: Any, **plan: Any) -> bool:
         if plan["reason"] == "kill 1" and not losing:

@@ -1,6 +1,8 @@
 """Where compiled code is kept."""
 
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -35,3 +37,16 @@ def test_a_folder_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
     place.chmod(0o777)
     with pytest.raises(Misconfigured, match="set NUMBA_CACHE_DIR"):
         compiled._settle_cache()
+
+
+def test_compiled_code_runs_without_the_linear_algebra_of_scipy_and_leaves_it_importable() -> None:
+    asked = (
+        "import sys; from services.backtest.sweep.fixed import mul_round_checked as f;"
+        "print(f(3, 5, 2), 'scipy.linalg' in sys.modules); import scipy.linalg;"
+        "print(scipy.linalg.det([[2.0]]))"
+    )
+    said = subprocess.check_output(
+        [sys.executable, "-c", asked], cwd=Path(__file__).parents[4], text=True
+    )
+
+    assert said.split() == ["8", "False", "2.0"]

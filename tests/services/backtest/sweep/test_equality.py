@@ -1,5 +1,6 @@
 """The compiled sweep and the Decimal engine agree on everything, to the last unit."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -11,12 +12,15 @@ from services.backtest.reference.engine import ReferenceRun, run_strategy
 from services.backtest.reference.tape import tape_of
 from services.backtest.sweep.columns import columns_of
 from services.backtest.sweep.market import SweepMarket
+from services.backtest.sweep.result import SweepResult
 from services.backtest.sweep.run import sweep
 from services.backtest.sweep.signals import ema_signals
 from services.backtest.sweep.terms import ParameterSet, Terms
 from services.backtest.sweep.trace import Trace, trace
 from shared.domain.rounding import BOOKING
 from tests.services.backtest.sweep.markets import MARKETS, POLICIES, TERMS, random_market
+
+HALF = Decimal("0.00005")
 
 
 def whole(amount: Decimal) -> int:
@@ -58,8 +62,15 @@ def test_every_trade_booking_balance_and_drawdown_is_the_same_to_the_last_unit(
     exact = exact_run(market, policy, terms)
     event(f"pairs: {min(len(exact.pairs), 5)}")
     assert_equal(market, trace(market, policy, terms), exact)
-    result = sweep(market, [policy], terms)
-    assert result.trades.tolist() == [len(exact.pairs)]
+    neighbour = replace(policy, entry=policy.entry - HALF, exit=policy.exit + HALF)
+    for sets in ([policy], [policy, neighbour]):  # alone, and by the tables that two share
+        assert_same_sums(market, sweep(market, sets, terms), terms, exact)
+
+
+def assert_same_sums(
+    market: SweepMarket, result: SweepResult, terms: Terms, exact: ReferenceRun
+) -> None:
+    assert result.trades[0] == len(exact.pairs)
     assert result.money_at(0, "funding") == exact.funding
     assert result.money_at(0, "basis") == exact.basis
     assert result.money_at(0, "fees") == exact.fees

@@ -1,0 +1,1 @@
+"""One set event by event: orders that are filled in parts, as far as an hour's depth goes."""
