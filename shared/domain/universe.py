@@ -19,10 +19,12 @@ class Reason(StrEnum):
     NOT_TRADING = "not_trading"
     IDENTITY_DOUBTFUL = "identity_doubtful"
     HISTORY_SHORT = "history_short"
+    BASIS_MISSING = "basis_missing"
     SIGNALS_MISSING = "signals_missing"
     LONGS_ARE_PAID = "longs_are_paid"
     BREAK_EVEN_TOO_FAR = "break_even_too_far"
     BELOW_MARGIN = "below_margin"
+    BASIS_LOW = "basis_low"
     LOSS_TOO_LIKELY = "loss_too_likely"
     SETTLEMENT_NEAR = "settlement_near"
     TOO_SMALL = "too_small"
@@ -61,16 +63,9 @@ def exclusion(market: PairMarket, policy: CarryPolicy, instant: datetime) -> Rea
         return Reason.FUNDING_MISSING
     if len(market.settlements) < policy.forecast_settlements:
         return Reason.HISTORY_SHORT
-    if not _are_of_now(market):
-        return Reason.SIGNALS_MISSING
-    return None
-
-
-def _are_of_now(market: PairMarket) -> bool:
-    """Whether every signal is known, and knows the newest settlement."""
     signals = market.signals
-    return (
-        signals is not None
-        and signals.as_of == market.settlements[-1].settled_at
-        and signals.is_complete
-    )
+    if signals is None or signals.as_of != market.settlements[-1].settled_at:
+        return Reason.SIGNALS_MISSING
+    if signals.basis is None:
+        return Reason.BASIS_MISSING
+    return None if signals.is_complete else Reason.SIGNALS_MISSING
