@@ -7,17 +7,17 @@ books, adds what the basis has moved since, and charges what trading costs.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Final, TypedDict
 
 import numpy as np
 
-from shared.analytics.forecast_score import score
+from shared.analytics.forecast import newest
 from shared.analytics.grid import FundingHistory, Instants, on_grid
-from shared.analytics.holds import LEVEL_SPAN, Holds, holds
+from shared.analytics.holds import LEVEL_SPAN, holds
 from shared.analytics.indicators import ema, zscore
-from shared.analytics.loss import BURN_IN, HoldDistribution, hold_distribution
+from shared.analytics.loss import HoldDistribution, hold_distribution
 from shared.analytics.quantise import quantised, quantised_all, quantised_or_none
 from shared.analytics.regime import regime_of
 from shared.analytics.series import Floats, is_constant
@@ -43,7 +43,7 @@ TO_DEVIATION: Final = 1.4826
 
 def signals_of(
     settlements: Sequence[FundingSettlement],
-    levels: Mapping[datetime, Decimal],
+    levels: Mapping[datetime, float],
     policy: CarryPolicy,
 ) -> Signals | None:
     """Return what statistics say of one contract's ``settlements``, oldest first.
@@ -55,26 +55,26 @@ def signals_of(
     """
     if not settlements:
         return None
-    newest = settlements[-1]
-    since = newest.settled_at - policy.history
+    last = settlements[-1]
+    since = last.settled_at - policy.history
     rates, basis = _joined([s for s in settlements if s.settled_at > since], levels)
     if len(rates) == 0:
         return None
-    hold = settlements_within(policy.hold, newest.interval)
+    hold = settlements_within(policy.hold, last.interval)
     window = rates[-policy.forecast_settlements :]
     trend = rolling_trend(window, len(window)) if len(window) >= FEWEST else None
     percentile = _percentile(rates)
-    coming = reverting(rates, 1)
+    coming, held = newest(rates, (1, max(1, hold)))
     near = reverting(rates, max(1, min(hold, policy.exit_settlements)))
     begun = holds(rates, np.zeros(len(rates)), max(1, hold))
     stated = hold_distribution(begun)
     brought = _brought(rates, basis, max(1, hold))
     return Signals(
-        as_of=newest.settled_at,
-        next_mean=None if coming is None else quantised(coming.mean),
+        as_of=last.settled_at,
+        next_mean=quantised_or_none(coming.mean),
         exit_mean=None if near is None else quantised(near.mean),
         exit_error=None if near is None else quantised_or_none(near.error),
-        hold_mean=None if stated is None else quantised(stated.expected / hold),
+        hold_mean=quantised_or_none(held.mean),
         hold_error=None if stated is None else quantised(_deviation(stated) / hold),
         slope=None if trend is None else quantised(float(trend.slope[-1])),
         slope_p=None if trend is None else quantised(float(trend.p_value[-1])),
@@ -83,7 +83,7 @@ def signals_of(
         regime=regime_of(percentile).value,
         persistence=quantised(_persistence(rates)),
         worst_rate=quantised(_quantile(rates, WORST_SHARE)),
-        has_skill=None if stated is None else has_skill(begun, rates),
+        has_skill=held.has_skill,
         **_of_basis(basis),
         hold_outcomes=None if brought is None else quantised_all(brought.quantiles(LEVELS)),
         hold_deviation=None if brought is None else quantised(_deviation(brought)),
@@ -99,12 +99,15 @@ class Reversion:
 
 
 def reverting(rates: Floats, ahead: int) -> Reversion | None:
-    """Return the forecast of the mean of the next ``ahead`` rates; None with fewer than two known.
+    """Return the near outlook by which a pair is left; None with fewer than two rates known.
 
-    The newest rate keeps a share of its distance from the level (an EMA) at every settlement: the
-    correlation of neighbours, drawn toward ``MEMORY`` by ``MEMORY_WORTH`` settlements. The error is
-    that of the same forecast in the past, from the median of its absolute errors, which one shock
-    does not move: a shock must be left, not waited out. Source: an AR(1) process about its mean.
+    It is no second forecast: that one errs least on average, and answers a shock late. Here a shock
+    is taken to be the news that it may be, as one who holds must. It is the mean of the next
+    ``ahead`` rates. The newest rate keeps a share of its distance from the level (an EMA) at every
+    settlement: the correlation of neighbours, drawn toward ``MEMORY`` by ``MEMORY_WORTH``
+    settlements. The error is that of the same outlook in the past, from the median of its absolute
+    errors, which one shock does not move: a shock must be left, not waited out. Source: an AR(1)
+    process about its mean.
     """
     if len(rates) < 2:
         return None
@@ -121,17 +124,6 @@ def reverting(rates: Floats, ahead: int) -> Reversion | None:
     return Reversion(float(expected[-1]), error)
 
 
-def has_skill(begun: Holds, rates: Floats) -> bool:
-    """Return whether the expected funding of past holds erred surely less than "next equals last".
-
-    Nothing to tell by is no skill.
-    """
-    over = slice(BURN_IN, None)
-    hold = begun.hold
-    told = score(begun.expected[over] / hold, begun.realised[over] / hold, rates[over], hold)
-    return told is not None and told.has_skill
-
-
 class Statistician:
     """Keeps a view's signals up to its settlements: computed once for each, when it is the newest.
 
@@ -143,6 +135,7 @@ class Statistician:
     def __init__(self, view: MarketView, policy: CarryPolicy) -> None:
         self._view, self._policy = view, policy
         self._told: dict[str, _Known] = {}
+        self._levels: dict[str, dict[datetime, float]] = {}
 
     def due(self) -> list[str]:
         """Return the pairs whose signals are older than their newest settlement."""
@@ -163,7 +156,7 @@ class Statistician:
     def tell(self, name: str) -> None:
         """Compute the signals of one pair and put them into the view."""
         settlements = self._view.markets[name].settlements
-        signals = signals_of(settlements, self._view.levels(name), self._policy)
+        signals = signals_of(settlements, self._as_floats(name), self._policy)
         if signals is not None:
             self._view.signalled(name, signals)
         self._told[name] = self._known(name)
@@ -172,6 +165,14 @@ class Statistician:
         """Compute whatever is due."""
         for name in self.due():
             self.tell(name)
+
+    def _as_floats(self, name: str) -> Mapping[datetime, float]:
+        """Return a pair's basis as floats, each made once."""
+        levels, made = self._view.levels(name), self._levels.get(name, {})
+        self._levels[name] = {
+            at: made[at] if at in made else float(level) for at, level in levels.items()
+        }
+        return self._levels[name]
 
     def _known(self, name: str) -> "_Known":
         newest = self._view.markets[name].settlements[-1].settled_at
@@ -183,7 +184,7 @@ _Known = tuple[datetime, bool]
 
 
 def _joined(
-    settlements: Sequence[FundingSettlement], levels: Mapping[datetime, Decimal]
+    settlements: Sequence[FundingSettlement], levels: Mapping[datetime, float]
 ) -> tuple[Floats, Floats]:
     """Return rates per newest interval, one an interval, and the basis then, both (n,).
 
@@ -192,19 +193,15 @@ def _joined(
     rates = np.array([float(s.rate) for s in settlements])
     stamps = [s.settled_at for s in settlements]
     newest = settlements[-1].interval
+    basis = np.array([levels.get(at, np.nan) for at in stamps])
     if all(s.interval == newest for s in settlements):
-        basis = _filled(np.array([float(levels.get(at, "nan")) for at in stamps]))
+        basis = _filled(basis)
     else:
-        known = sorted(at for at in levels if at <= stamps[-1])
-        hours = [int(s.interval.total_seconds()) // 3600 for s in settlements]
-        history = FundingHistory(
-            _in_ms(stamps),
-            rates,
-            np.array(hours, dtype=np.int64),
-            _in_ms(known),
-            np.array([float(levels[at]) for at in known]),
-        )
-        grid = on_grid(history, hours[-1])
+        seconds = np.array([s.interval.total_seconds() for s in settlements])
+        hours = (seconds // 3600).astype(np.int64)
+        at_ms, known = _in_ms(stamps), np.isfinite(basis)
+        history = FundingHistory(at_ms, rates, hours, at_ms[known], basis[known])
+        grid = on_grid(history, int(hours[-1]))
         rates, basis = grid.rates, grid.basis
     if len(basis) and stamps[-1] not in levels:
         basis[-1] = np.nan
@@ -218,7 +215,7 @@ def _filled(levels: Floats) -> Floats:
 
 
 def _in_ms(instants: Sequence[datetime]) -> Instants:
-    return np.array([int(at.astimezone(UTC).timestamp()) * 1000 for at in instants], dtype=np.int64)
+    return np.array([int(at.timestamp()) * 1000 for at in instants], dtype=np.int64)
 
 
 def _brought(rates: Floats, basis: Floats, hold: int) -> HoldDistribution | None:

@@ -3,6 +3,7 @@
 They are made of floats outside and quantised on the way in (``shared.analytics.deciding``).
 """
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
@@ -65,14 +66,7 @@ def share_below(outcomes: Distribution, value: Decimal) -> Decimal:
 
     Of outcomes that are all alike none is under their own value. Takes at least two quantiles.
     """
-    if value <= outcomes[0]:
-        return ZERO
-    if value > outcomes[-1]:
-        return ONE
-    above = next(n for n, outcome in enumerate(outcomes) if outcome >= value)
-    low, high = outcomes[above - 1], outcomes[above]
-    within = ratio(value - low, high - low)
-    return ratio(above - 1 + within, Decimal(len(outcomes) - 1))
+    return _share(outcomes, value, bisect_left(outcomes, value))
 
 
 def standing(levels: Distribution, value: Decimal) -> Decimal:
@@ -80,5 +74,16 @@ def standing(levels: Distribution, value: Decimal) -> Decimal:
 
     So a level that never changed stands in the middle. Takes at least two quantiles.
     """
-    above = share_below(tuple(level.copy_negate() for level in reversed(levels)), -value)
-    return ratio(share_below(levels, value) + ONE - above, Decimal(2))
+    upto = _share(levels, value, bisect_right(levels, value))
+    return ratio(share_below(levels, value) + upto, Decimal(2))
+
+
+def _share(quantiles: Distribution, value: Decimal, above: int) -> Decimal:
+    """Return the share of what lies before the quantile at ``above``, and before ``value``."""
+    if above == 0:
+        return ZERO
+    if above == len(quantiles):
+        return ONE
+    low, high = quantiles[above - 1], quantiles[above]
+    within = ratio(value - low, high - low)
+    return ratio(above - 1 + within, Decimal(len(quantiles) - 1))

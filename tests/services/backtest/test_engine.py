@@ -47,8 +47,8 @@ def run(
 
 def flat_history(rate: str, price: str = "30000") -> History:
     """BTC at one price on both legs and the mark, settling ``rate`` every eight hours."""
-    first = int((START - 60 * DAY).timestamp()) * 1000
-    hours = range(1, 64 * 24 + 1)
+    first = int((START - 65 * DAY).timestamp()) * 1000
+    hours = range(1, 69 * 24 + 1)
     bars = tuple(Bar(first + h * HOUR_MS, *[Decimal(price)] * 3) for h in hours)
     paid = tuple(
         Settlement(b.at_ms, Decimal(rate), 8) for b in bars if b.at_ms % (8 * HOUR_MS) == 0

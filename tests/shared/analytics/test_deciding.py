@@ -11,11 +11,13 @@ from scipy.stats import linregress, percentileofscore
 
 from shared.analytics import deciding
 from shared.analytics.deciding import Statistician, reverting, signals_of
+from shared.analytics.holds import holds
+from shared.analytics.loss import hold_distribution
 from shared.domain.funding import FundingSettlement
 from shared.domain.market import BasisLevel
 from shared.domain.policy import CarryPolicy
 from shared.domain.portfolio import Holding, Portfolio
-from shared.domain.signals import Signals
+from shared.domain.signals import Signals, share_below
 from shared.domain.strategy import Verdict, decide
 from shared.domain.view import MarketView
 from tests.support.markets import market, pair, snapshot
@@ -39,10 +41,10 @@ def settled(
 
 def levels_of(
     settlements: tuple[FundingSettlement, ...], basis: list[float] | None = None
-) -> dict[datetime, Decimal]:
+) -> dict[datetime, float]:
     """The basis at every settlement, zero unless given."""
     given = [0.0] * len(settlements) if basis is None else basis
-    return {s.settled_at: Decimal(repr(b)) for s, b in zip(settlements, given, strict=True)}
+    return {s.settled_at: b for s, b in zip(settlements, given, strict=True)}
 
 
 def told(settlements: tuple[FundingSettlement, ...], basis: list[float] | None = None) -> Signals:
@@ -90,10 +92,12 @@ def test_only_the_days_of_the_history_count() -> None:
 
 
 def test_a_short_past_tells_no_distribution_and_so_is_not_complete() -> None:
-    of = told(settled(noisy(146)))
-    assert (of.hold_outcomes, of.has_skill, of.is_complete) == (None, None, False)
     # Twenty to begin with, then 64 begun holds that are over: the older ones weigh less.
-    assert told(settled(noisy(147))).is_complete
+    assert told(settled(noisy(146))).hold_outcomes is None
+    assert told(settled(noisy(147))).hold_outcomes is not None
+    # The forecast looks back over 90, and is weighed by 30 whose 63 settlements are over.
+    assert told(settled(noisy(181))).hold_mean is None
+    assert told(settled(noisy(182))).is_complete
 
 
 def test_what_a_hold_brings_is_its_funding_and_what_the_basis_falls() -> None:
@@ -108,6 +112,21 @@ def test_what_a_hold_brings_is_its_funding_and_what_the_basis_falls() -> None:
     assert float(cheap.hold_outcomes[20]) == pytest.approx(0.0063 - 0.001, abs=3e-4)
     assert float(dear.hold_deviation) == pytest.approx(3e-4, rel=0.2)
     assert dear.hold_mean == cheap.hold_mean == Decimal("0.0001")
+
+
+def test_the_core_states_the_loss_that_the_calibration_checks() -> None:
+    """R14: what ``carry backtest calibrate`` finds to hold is what is decided by."""
+    dice = np.random.default_rng(21)
+    rates = [float(r) for r in dice.normal(1e-4, 1e-4, 1300)]
+    basis = [float(b) for b in dice.normal(-3e-4, 3e-4, 1300)]
+    settlements = settled(rates)
+    of = told(settlements, basis)
+    assert of.hold_outcomes is not None
+    stated = hold_distribution(holds(np.array(rates), np.array(basis), 63), most=1095)
+    assert stated is not None
+    for cost in (0.0040, 0.0055, 0.0065, 0.0075):
+        said = float(share_below(of.hold_outcomes, Decimal(str(cost))))
+        assert said == pytest.approx(stated.loss_probability(cost), abs=0.03), cost
 
 
 def test_the_basis_is_told_as_a_level_its_usual_one_and_where_it_may_lie() -> None:
@@ -208,7 +227,7 @@ def test_signals_are_computed_once_a_settlement_and_pair(monkeypatch: pytest.Mon
 
     def counted(
         settlements: tuple[FundingSettlement, ...],
-        levels: dict[datetime, Decimal],
+        levels: dict[datetime, float],
         policy: CarryPolicy,
     ) -> Signals | None:
         calls.append(settlements[-1].settled_at)
