@@ -85,6 +85,7 @@ def test_a_round_trip_at_size_walks_both_books_and_names_a_short_one() -> None:
         ("0.0036", "0.0001", 4, 36, 144, (72, 144)),
         ("0.0036", "0.0001", 1, 36, 36, None),  # no shorter interval
         ("0", "0.0001", 8, 0, 0, (0, 0)),
+        ("-0.0003", "0.0001", 8, 0, 0, (0, 0)),  # the basis pays for more than trading
     ],
 )
 def test_costs_are_earned_after_whole_settlements_also_at_the_shorter_interval(
