@@ -1,7 +1,8 @@
 """Hourly bars of both legs and the mark: the past at start, then each hour once it has closed.
 
 One loop fills in whatever is missing behind the newest stored bar, be it a year or an hour, so that
-a start, a recovery and an ordinary hour are the same. Before a settlement is stored its prices are
+a start, a recovery and an ordinary hour are the same. The legs come first: decisions need no mark
+bar, a back-test over the store does. Before a settlement is stored its prices are
 asked for at once: whoever hears of the rate finds the basis beside it.
 """
 
@@ -22,9 +23,10 @@ from shared.store.bars import insert_bars, read_newest_bar
 from shared.store.history import BarRow
 from shared.store.pool import UNAVAILABLE, WritePool
 
-SERIES: Final = ("spot", "linear", "mark")
+LEGS: Final = ("spot", "linear")
+SERIES: Final = (*LEGS, "mark")
 HOUR: Final = timedelta(hours=1)
-WINDOW: Final = 999 * HOUR  # a page of bars; each is committed by itself
+WINDOW: Final = 2_999 * HOUR  # three pages of bars; each window is committed by itself
 LOOK_SECONDS: Final = 20.0
 BUSY_RETRY_SECONDS: Final = 1.0
 READ_DEADLINE_SECONDS: Final = 60.0
@@ -60,29 +62,30 @@ class BarRecorder:
         while True:
             try:
                 now = await self._venue_now()
-                count = await _sum_of(self.fill(symbol, now) for symbol in symbols)
+                count = await _sum_of(self.fill(symbol, now, LEGS) for symbol in symbols)
+                if not self.backfilled:
+                    self.backfilled = True
+                    log.info("bars_backfilled", rows=count, symbols=len(symbols))
+                await _sum_of(self.fill(symbol, now) for symbol in symbols)
             except (Transient, *UNAVAILABLE) as error:
                 log.warning("bars_unavailable", detail=str(error))
                 await self._clock.sleep(BUSY_RETRY_SECONDS)
                 continue
-            if not self.backfilled:
-                self.backfilled = True
-                log.info("bars_backfilled", rows=count, symbols=len(symbols))
             await self._clock.sleep(LOOK_SECONDS)
 
-    async def fill(self, symbol: str, until: datetime) -> int:
+    async def fill(self, symbol: str, until: datetime, series: Sequence[str] = SERIES) -> int:
         """Store the hours of a pair that had closed at ``until`` (venue time); return the new rows.
 
         Raises: Transient when the venue does not answer in time.
         """
         last = until.replace(minute=0, second=0, microsecond=0) - HOUR
-        return await _sum_of(self._fill(series, symbol, last) for series in SERIES)
+        return await _sum_of(self._fill(one, symbol, last) for one in series)
 
     async def before_settlement(self, symbol: str, settled_at: datetime) -> None:
         """Store the prices at a settlement if that can be had soon; the loop tries on if not."""
         try:
             async with asyncio.timeout(SOON_SECONDS):
-                await self.fill(symbol, settled_at)
+                await self.fill(symbol, settled_at, LEGS)
         except (TimeoutError, Transient, *UNAVAILABLE) as error:
             log.warning(
                 "bars_late", symbol=symbol, settled_at=settled_at.isoformat(), detail=str(error)

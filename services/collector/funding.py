@@ -24,7 +24,7 @@ from shared.store.pool import UNAVAILABLE, WritePool
 ASK_AGAIN_SECONDS: Final = 0.2
 ALARM_SECONDS: Final = 5.0
 READ_DEADLINE_SECONDS: Final = 60.0
-WINDOW: Final = timedelta(days=30)
+WINDOW: Final = timedelta(days=50)  # a page of eight-hour rates
 ANNOUNCED: Final = 63
 """Rates per symbol that a backfill also says on the stream, for whoever started before it."""
 MILLISECOND: Final = timedelta(milliseconds=1)

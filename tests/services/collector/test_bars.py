@@ -118,10 +118,10 @@ async def test_a_year_comes_in_windows_and_a_broken_one_goes_on_where_it_ended(
     with pytest.raises(Transient):
         await recorder(kit, ManualClock(auto=True), year).fill("BTCUSDT", NOW)
     kept = {series: len(await stored(kit, series)) for series in SERIES}
-    assert kept == dict.fromkeys(SERIES, 1000)
+    assert kept == dict.fromkeys(SERIES, 3000)
     feed.answers = None
     feed.asked.clear()
-    assert await recorder(kit, history=year).fill("BTCUSDT", NOW) == 3 * 7761
+    assert await recorder(kit, history=year).fill("BTCUSDT", NOW) == 3 * 5761
     for series in SERIES:
         begun = min(start for name, start, _ in feed.asked if name == series)
         assert begun == NOW.replace(second=0) - HOUR - year + kept[series] * HOUR
