@@ -110,6 +110,12 @@ function Content({ row, view }: { row: OpportunityView; view: DrawerProps["view"
         />
         <Line words="Annualised on notional" value={percent(row.annualized_on_notional)} />
         <Line words="Basis, bps" value={bps(row.basis_rate, 1)} />
+        {row.basis_percentile !== null && (
+          <Line
+            words="Basis among the past / asked"
+            value={`${percent(row.basis_percentile, 0)} / ${percent(row.basis_percentile_limit, 0)}`}
+          />
+        )}
         {row.signals !== null && <SignalLines signals={row.signals} />}
       </Block>
       {view.decision_id !== null && (
@@ -165,6 +171,7 @@ function SignalLines({ signals }: { signals: Schemas["SignalsView"] }) {
         words="Forecast over the hold, bps"
         value={`${bps(signals.hold_mean)} ± ${bps(signals.hold_error).replace("+", "")}`}
       />
+      <Line words="Usual basis, bps" value={bps(signals.basis_usual, 1)} />
       {signals.has_skill === false && (
         <p className="py-0.5 text-fg-3">Without skill so far: shown, not used for sizing.</p>
       )}

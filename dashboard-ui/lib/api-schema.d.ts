@@ -558,8 +558,9 @@ export interface components {
          *     the limit, and more where the known levels of a book end before (``capacity_is_open``).
          *     ``reserve_rate`` is the cash kept per unit of notional, ``kelly_share`` a share of capital.
          *     ``hold_left_settlements`` are missing until a held pair has earned its costs, ``liquidation_up``
-         *     is the rise of its price that liquidates the account. ``reason`` is a code, ``sentence`` says it
-         *     in words.
+         *     is the rise of its price that liquidates the account. ``basis_percentile`` is where the basis
+         *     stands among those of the past, 0 to 1; nothing is opened under its ``_limit``. ``reason`` is
+         *     a code, ``sentence`` says it in words.
          */
         OpportunityView: {
             /** Annualized On Notional */
@@ -568,6 +569,10 @@ export interface components {
             base: string;
             /** Basis Cost */
             basis_cost: string | null;
+            /** Basis Percentile */
+            basis_percentile: string | null;
+            /** Basis Percentile Limit */
+            basis_percentile_limit: string | null;
             /** Basis Rate */
             basis_rate: string | null;
             /** Binding Limit */
@@ -852,11 +857,16 @@ export interface components {
          *
          *     ``slope`` is per settlement, ``percentile`` where the newest rate lies among those known,
          *     ``persistence`` the chance that a positive rate follows a positive one. A forecast without
-         *     skill is shown and not used.
+         *     skill is shown and not used. ``basis_usual`` is the level the basis is expected to return to,
+         *     ``hold_deviation`` what the hold may miss by, funding and basis together, of notional.
          */
         SignalsView: {
+            /** Basis Usual */
+            basis_usual: string | null;
             /** Has Skill */
             has_skill: boolean | null;
+            /** Hold Deviation */
+            hold_deviation: string | null;
             /** Hold Error */
             hold_error: string | null;
             /** Hold Mean */

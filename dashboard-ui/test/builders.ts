@@ -73,6 +73,8 @@ export function opportunity(
     break_even_settlements: 11,
     break_even_hours: "88",
     basis_rate: "0.0002",
+    basis_percentile: null,
+    basis_percentile_limit: null,
     target_quantity: "12.5",
     target_notional_usdt: "2500",
     binding_limit: "depth_of_worse_leg",

@@ -142,6 +142,8 @@ const opportunity = (
   break_even_settlements: settlements,
   break_even_hours: settlements === null ? null : String(settlements * 8),
   basis_rate: "0.00042",
+  basis_percentile: "0.61",
+  basis_percentile_limit: "0.10",
   target_quantity: size === null ? null : "12.5",
   target_notional_usdt: size,
   binding_limit: limit,
@@ -183,6 +185,8 @@ const opportunity = (
     hold_error: "0.00005",
     worst_rate: "-0.0009",
     has_skill: rank % 2 === 1,
+    basis_usual: "0.0003",
+    hold_deviation: "0.0021",
   },
 });
 

@@ -158,6 +158,8 @@ describe("opportunities", () => {
       limits: [{ name: "cluster_notional", quantity: "7.5" }],
       loss_probability: "0.17",
       loss_probability_limit: "0.25",
+      basis_percentile: "0.3725",
+      basis_percentile_limit: "0.10",
       break_even_shorter_settlements: 22,
       break_even_shorter_hours: "88",
     });
@@ -173,6 +175,9 @@ describe("opportunities", () => {
     expect(drawer.getByText("Cluster notional")).toBeTruthy();
     expect(within(drawer.getByRole("region", { name: "Risk" })).getByText("17 %")).toBeTruthy();
     expect(drawer.getByText("22 / 88")).toBeTruthy();
+    const funding = within(drawer.getByRole("region", { name: "Funding" }));
+    expect(funding.getByText("Basis among the past / asked")).toBeTruthy();
+    expect(funding.getByText("37 % / 10 %")).toBeTruthy();
   });
 
   test("rows stay where they are under the pointer, until asked", () => {

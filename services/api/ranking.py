@@ -22,8 +22,8 @@ from shared.store.views.decisions import DecisionRow, IntentOutcome
 HOURS_A_YEAR: Final = Decimal(8_760)
 RATES: Final = (
     "last_rate", "expected_rate", "expected_funding", "fee_cost", "slippage_cost", "basis_cost",
-    "cost", "value", "basis_rate", "funding_error", "return_on_capital", "loss_probability",
-    "conviction", "reserve_rate", "liquidation_up", "break_even_shorter_hours",
+    "cost", "value", "basis_rate", "basis_percentile", "funding_error", "return_on_capital",
+    "loss_probability", "conviction", "reserve_rate", "liquidation_up", "break_even_shorter_hours",
 )  # fmt: skip
 THRESHOLDS: Final = {
     "limit_margin": "entry_margin",
@@ -33,6 +33,7 @@ THRESHOLDS: Final = {
     "limit_history": "forecast_settlements",
     "limit_cluster": "cluster_notional",
     "limit_loss": "loss_probability_max",
+    "limit_basis_percentile": "basis_percentile_min",
     "limit_switching": "switching_margin",
 }
 
@@ -114,6 +115,7 @@ def _row(rank: int, appraisal: Mapping[str, Any], decision: DecisionRow) -> Oppo
         capacity_quantity=decimal_of(appraisal.get("capacity")),
         capacity_is_open=bool(appraisal.get("capacity_is_open")),
         break_even_shorter_settlements=appraisal.get("break_even_shorter_settlements"),
+        basis_percentile_limit=decimal_of(limits["limit_basis_percentile"]),
         loss_probability_limit=decimal_of(limits["limit_loss"]),
         conviction_parts=_parts(appraisal, decision.policy),
         kelly_share=decimal_of(appraisal.get("kelly")),

@@ -189,7 +189,8 @@ class SignalsView(View):
 
     ``slope`` is per settlement, ``percentile`` where the newest rate lies among those known,
     ``persistence`` the chance that a positive rate follows a positive one. A forecast without
-    skill is shown and not used.
+    skill is shown and not used. ``basis_usual`` is the level the basis is expected to return to,
+    ``hold_deviation`` what the hold may miss by, funding and basis together, of notional.
     """
 
     regime: str | None
@@ -202,6 +203,8 @@ class SignalsView(View):
     hold_error: Amount | None
     worst_rate: Amount | None
     has_skill: bool | None
+    basis_usual: Amount | None
+    hold_deviation: Amount | None
 
 
 class OpportunityView(View):
@@ -214,8 +217,9 @@ class OpportunityView(View):
     the limit, and more where the known levels of a book end before (``capacity_is_open``).
     ``reserve_rate`` is the cash kept per unit of notional, ``kelly_share`` a share of capital.
     ``hold_left_settlements`` are missing until a held pair has earned its costs, ``liquidation_up``
-    is the rise of its price that liquidates the account. ``reason`` is a code, ``sentence`` says it
-    in words.
+    is the rise of its price that liquidates the account. ``basis_percentile`` is where the basis
+    stands among those of the past, 0 to 1; nothing is opened under its ``_limit``. ``reason`` is
+    a code, ``sentence`` says it in words.
     """
 
     rank: int
@@ -239,6 +243,8 @@ class OpportunityView(View):
     break_even_settlements: int | None
     break_even_hours: Amount | None
     basis_rate: Amount | None
+    basis_percentile: Amount | None
+    basis_percentile_limit: Amount | None
     target_quantity: Amount | None
     target_notional_usdt: Amount | None
     binding_limit: str | None

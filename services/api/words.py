@@ -105,6 +105,12 @@ def _loss_likely(base: str, facts: Facts) -> str:
     return f"Holding it loses money with a chance of {chance}, limit {most}."
 
 
+def _basis_low(base: str, facts: Facts) -> str:
+    place = percent(decimal_of(facts.get("basis_percentile")))
+    least = percent(decimal_of(facts.get("limit_basis_percentile")))
+    return f"The perpetual is cheap against spot: at {place} of past levels, asked {least}."
+
+
 def _paid_soon(base: str, facts: Facts) -> str:
     return f"Held until the next payment, then it is left: {_leaving(facts)}."
 
@@ -169,9 +175,11 @@ _SENTENCES: Final[Mapping[str, Callable[[str, Facts], str]]] = {
     Reason.IDENTITY_DOUBTFUL: _identity,
     Reason.HISTORY_SHORT: _history,
     Reason.SIGNALS_MISSING: _said("Not known: the past of {base} is too short for a forecast."),
+    Reason.BASIS_MISSING: _said("Not known: {base}'s prices at the last settlement are missing."),
     Reason.LONGS_ARE_PAID: _longs_are_paid,
     Reason.BREAK_EVEN_TOO_FAR: _break_even,
     Reason.BELOW_MARGIN: _below_margin,
+    Reason.BASIS_LOW: _basis_low,
     Reason.LOSS_TOO_LIKELY: _loss_likely,
     Reason.ADL_ALERT: _said(
         "Not entered: the insurance pool of {base} is short, so winning positions may be closed."

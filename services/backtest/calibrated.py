@@ -1,7 +1,10 @@
-"""Whether the loss probabilities of the last 12 months of a history came true (F:R14)."""
+"""Whether the loss probabilities of the last 12 months of a history came true (F:R14).
+
+They are stated as ``decide`` states them: from the past that the policy looks at.
+"""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pandas as pd
@@ -10,7 +13,15 @@ from rich.table import Table
 
 from services.backtest.statistics import funding_history
 from shared.analytics.bootstrap import Interval
-from shared.analytics.calibration import FIFTH, Calibration, calibration, reliability, trials
+from shared.analytics.calibration import (
+    FIFTH,
+    INTERVAL_HOURS,
+    Calibration,
+    calibration,
+    reliability,
+    trials,
+)
+from shared.domain.policy import CarryPolicy
 from shared.history.records import History
 
 YEAR_MS: Final = 365 * 86_400_000
@@ -45,8 +56,9 @@ def as_text(held: pd.DataFrame) -> list[RenderableType]:
 def held_out(history: History, every: int = 1) -> pd.DataFrame:
     """Return the trials of the last 365 days of ``history``, every symbol's."""
     end = max(part.bars[-1].at_ms for part in history.symbols.values() if part.bars) + 1
+    most = CarryPolicy().history // timedelta(hours=INTERVAL_HOURS)
     parts = [
-        trials(name, funding_history(part), end - YEAR_MS, end, every)
+        trials(name, funding_history(part), end - YEAR_MS, end, every, most)
         for name, part in history.symbols.items()
     ]
     return pd.concat(parts, ignore_index=True)

@@ -28,7 +28,7 @@ from shared.domain.events import PairSettled, TargetSet
 from shared.domain.execution import Finish, Outcome, PlanProgress, Send, advance, first_leg
 from shared.domain.instrument import Category
 from shared.domain.intents import HoldPair
-from shared.domain.market import MarketSnapshot, Quote
+from shared.domain.market import BasisLevel, MarketSnapshot, Quote, basis_of
 from shared.domain.money import ONE, ZERO, floor_to
 from shared.domain.policy import CarryPolicy, ExecutionPolicy
 from shared.domain.portfolio import Portfolio, apply
@@ -36,7 +36,7 @@ from shared.domain.position import PairPosition
 from shared.domain.risk import RiskLimits, Stake, adds_risk, admit, review
 from shared.domain.strategy import Appraisal, Decision, Verdict, decide
 from shared.domain.view import MarketView, PerpPrices
-from shared.history.records import Bar, History
+from shared.history.records import Bar, History, Settlement
 from shared.history.rules import ProductRules, venue_rule
 from shared.venue.books import book_around
 from shared.venue.enforcement import deliver, enforce_margin, settled_equity
@@ -228,7 +228,7 @@ class _Run:
     def _know_the_past(self) -> None:
         for name in self._pairs:
             for settled in self._timeline.before(name):
-                self._view.settled(settlement_of(name, settled))
+                self._settled(name, settled)
 
     def _settle(self, at_ms: int) -> None:
         if at_ms == self._start_ms:
@@ -244,7 +244,15 @@ class _Run:
                 self._pay(name, settled.rate)
             elif self._positions[name].perp_quantity:
                 self._result.unpaid += 1
-            self._view.settled(settlement_of(name, settled))
+            self._settled(name, settled)
+
+    def _settled(self, name: str, settled: Settlement) -> None:
+        """Show the core what settled, and the basis of the hour that ends there."""
+        self._view.settled(settlement_of(name, settled))
+        bar = self._timeline.bars[name].get(settled.at_ms)
+        if bar is not None:
+            level = basis_of(bar.spot, bar.perp)
+            self._view.levelled(BasisLevel(name, instant_of(settled.at_ms), level))
 
     def _pay(self, name: str, rate: Decimal) -> None:
         received = self._held.pay(name, rate)

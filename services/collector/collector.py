@@ -6,6 +6,7 @@ from typing import Final
 
 import structlog
 
+from services.collector.bars import BarRecorder
 from services.collector.funding import FundingRecorder
 from services.collector.instruments import InstrumentRecorder
 from services.collector.pools import PoolWatch
@@ -22,7 +23,7 @@ from shared.store.quotes import QuoteRow, write_quotes
 FLUSH_SECONDS: Final = 0.5
 RULES_SECONDS: Final = 3600.0
 PENDING_MAX: Final = 50_000
-HISTORY: Final = timedelta(days=120)
+HISTORY: Final = timedelta(days=365)
 BUSY_RETRY_SECONDS: Final = 1.0
 
 log = structlog.get_logger()
@@ -39,6 +40,7 @@ class Collector:
         quotes: QuoteSink,
         instruments: InstrumentRecorder,
         funding: FundingRecorder,
+        bars: BarRecorder,
         clock: Clock,
         pools: PoolWatch,
         symbols: Sequence[str],
@@ -49,6 +51,7 @@ class Collector:
         self._sink = quotes
         self._instruments = instruments
         self._funding = funding
+        self._bars = bars
         self._clock = clock
         self._pools = pools
         self._symbols = tuple(symbols)
@@ -142,6 +145,10 @@ class Collector:
         await self._funding.backfill(self._symbols, self._history)
         await self._funding.record()
 
+    async def record_bars(self) -> None:
+        """Fill in past prices, then store each hour once it has closed."""
+        await self._bars.record(self._symbols)
+
     def missing(self) -> list[str]:
         """Return why market data is not complete, one sentence each; nothing when it is.
 
@@ -153,6 +160,8 @@ class Collector:
             reasons.append(f"no quote yet of {', '.join(silent)}")
         if not self._funding.backfilled:
             reasons.append("funding history is being filled in")
+        if not self._bars.backfilled:
+            reasons.append("price history is being filled in")
         if not self._proven:
             reasons.append("pairs are not proven yet")
         return reasons

@@ -1,7 +1,7 @@
 """Settled funding rates: the past at start, each new one the moment it is there."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -24,7 +24,7 @@ from shared.store.pool import UNAVAILABLE, WritePool
 ASK_AGAIN_SECONDS: Final = 0.2
 ALARM_SECONDS: Final = 5.0
 READ_DEADLINE_SECONDS: Final = 60.0
-WINDOW: Final = timedelta(days=30)
+WINDOW: Final = timedelta(days=50)  # a page of eight-hour rates
 ANNOUNCED: Final = 63
 """Rates per symbol that a backfill also says on the stream, for whoever started before it."""
 MILLISECOND: Final = timedelta(milliseconds=1)
@@ -35,9 +35,10 @@ log = structlog.get_logger()
 class FundingRecorder:
     """Inserts settled rates once each; the row and its event are one transaction.
 
-    ``observe`` is called with every quote and never waits; ``record`` does the work. ``on_alarm``
-    is told the symbol whose due rate the venue did not show in time, ``on_stored`` how many seconds
-    (wall) after its announcement a rate was stored.
+    ``observe`` is called with every quote and never waits; ``record`` does the work. ``before`` is
+    awaited with symbol and instant before a new settlement is stored, and never raises.
+    ``on_alarm`` is told the symbol whose due rate the venue did not show in time, ``on_stored`` how
+    many seconds (wall) after its announcement a rate was stored.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class FundingRecorder:
         doorbell: Doorbell,
         clock: Clock,
         draw: Callable[[], float],
+        before: Callable[[str, datetime], Awaitable[None]],
         on_alarm: Callable[[str], None],
         on_stored: Callable[[float], None],
     ) -> None:
@@ -56,6 +58,7 @@ class FundingRecorder:
         self._doorbell = doorbell
         self._clock = clock
         self._draw = draw
+        self._before = before
         self._on_alarm = on_alarm
         self._on_stored = on_stored
         self._newest: dict[str, FundingSettlement] = {}
@@ -143,6 +146,8 @@ class FundingRecorder:
         newest = self._newest.get(symbol)
         start = due_at - WINDOW if newest is None else newest.settled_at + MILLISECOND
         settled = await self._feed.fetch_funding_rate_history(symbol, start, due_at)
+        if settled:
+            await self._before(symbol, settled[-1].settled_at)
         await self._insert(settled, announce=len(settled))
         return self._reaches(symbol, due_at)
 

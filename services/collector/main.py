@@ -9,7 +9,8 @@ from typing import Final
 import structlog
 from redis.asyncio import Redis
 
-from services.collector.collector import Collector
+from services.collector.bars import BarRecorder
+from services.collector.collector import HISTORY, Collector
 from services.collector.freshness import behind_max, missing_of
 from services.collector.funding import FundingRecorder
 from services.collector.instruments import InstrumentRecorder
@@ -69,6 +70,7 @@ async def run(settings: Settings) -> None:
                 collector.record_instruments,
                 collector.record_settlements,
                 collector.follow_pools,
+                collector.record_bars,
                 relay.run,
                 probe.beat,
             )
@@ -150,6 +152,7 @@ def _collector(
     meters: Meters,
     clock: Clock,
 ) -> Collector:
+    bars = BarRecorder(feed=feed, pool=pool, clock=clock, draw=random.random, history=HISTORY)
     return Collector(
         feed=feed,
         pool=pool,
@@ -161,9 +164,11 @@ def _collector(
             doorbell=relay,
             clock=clock,
             draw=random.random,
+            before=bars.before_settlement,
             on_alarm=meters.funding_missing,
             on_stored=meters.funding_stored,
         ),
+        bars=bars,
         clock=clock,
         pools=PoolWatch(feed, clock),
         symbols=settings.symbols,

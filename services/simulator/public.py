@@ -1,5 +1,6 @@
 """Public REST: what the market lists, shows and has recorded, never more than venue time allows."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
@@ -14,7 +15,7 @@ from services.simulator.margins import NO_SPREAD
 from services.simulator.pool import Pressed, pool_rows
 from services.simulator.query import Query, page
 from services.simulator.tape import trade_row
-from shared.history.records import Bar
+from shared.history.records import HOUR_MS, Bar
 from shared.runtime.clock import Clock
 from shared.venue.amounts import plain, quotient
 from shared.venue.margin import FLAT, SETTLE_COIN, CollateralTier
@@ -257,6 +258,9 @@ class PublicApi:
         limit = query.limit(200, KLINE_PAGE)
         rows: list[list[str]] = []
         bars = self._market.closed_bars(name, self._hour())
+        if end >= 0:  # candles are made newest first: those after ``end`` need not be
+            latest = end + INTERVALS[interval] * HOUR_MS
+            bars = bars[: bisect_right(bars, latest, key=lambda bar: bar.at_ms)]
         for candle in closed_candles(bars, INTERVALS[interval], shown):
             if candle.start_ms < start or len(rows) == limit:
                 break

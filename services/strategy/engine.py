@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any, Protocol
 
 import structlog
@@ -32,6 +32,7 @@ from shared.domain.strategy import Decision
 from shared.domain.view import MarketView, PerpPrices
 from shared.runtime.clock import Clock
 from shared.runtime.crash import CrashPoint, reached
+from shared.store.bars import read_basis_levels
 from shared.store.decisions import (
     IntentRow,
     insert_decision,
@@ -197,12 +198,14 @@ class Engine:
     async def _tell(self) -> None:
         """Bring the signals up to date, a pair at a time: the loop breathes between two of them.
 
-        A pair that is not known for the whole history yet is read again first: the collector may
-        have filled in its past since.
+        A pair that is not known for the whole history is read again first: the collector may have
+        filled in its past since. The basis is read wherever it is not known, and asked for again
+        until it is.
         """
-        if not (due := self._statistician.due()):
-            return
-        await self._read_the_past(due)
+        due = self._statistician.due()
+        if wanted := sorted({*due, *self._statistician.lacking()}):
+            await self._read_the_past(due)
+            await self._read_levels(wanted)
         while due := self._statistician.due():
             self._statistician.tell(due[0])
             await asyncio.sleep(0)
@@ -216,9 +219,26 @@ class Engine:
         for settlement in chain.from_iterable(known.values()):
             self._view.settled(settlement)
 
+    async def _read_levels(self, names: Sequence[str]) -> None:
+        async with self._pool.acquire() as connection:
+            for name in names:
+                market, known = self._view.markets[name], self._view.levels(name)
+                since = market.settlements[-1].settled_at - self._policy.history
+                stamps = [s.settled_at for s in market.settlements if s.settled_at > since]
+                unknown = [at for at in stamps if at not in known]
+                for level in await read_basis_levels(connection, market.pair, unknown):
+                    self._view.levelled(level)
+
     def _knows_the_past(self, name: str) -> bool:
+        """Whether the settlements reach back far enough, and none between them is missing.
+
+        What a backfill says on the stream is its end: between it and what was read may lie months.
+        """
         known = self._view.markets[name].settlements
-        return known[0].settled_at <= known[-1].settled_at - self._policy.history
+        return known[0].settled_at <= known[-1].settled_at - self._policy.history and all(
+            later.settled_at - later.interval <= earlier.settled_at
+            for earlier, later in pairwise(known)
+        )
 
     def _waited_enough(self, instant: datetime) -> bool:
         if self._pending is None or self._pending[0] != instant:

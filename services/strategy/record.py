@@ -17,12 +17,11 @@ from shared.domain.portfolio import Portfolio
 from shared.domain.signals import Signals
 from shared.domain.strategy import Appraisal, Decision, decide
 
-RECORD: Final = 2
-"""How inputs are written: 1 had no signals."""
+RECORD: Final = 3
+"""How inputs are written: 1 had no signals, 2 none of the basis."""
 
-SIGNALS: Final = tuple(
-    field.name for field in fields(Signals) if field.name not in ("as_of", "hold_outcomes")
-)
+UNTOLD: Final = ("as_of", "basis_levels", "hold_outcomes")
+SIGNALS: Final = tuple(field.name for field in fields(Signals) if field.name not in UNTOLD)
 """The signals that verdicts tell of; all of them are in the inputs."""
 
 
@@ -107,6 +106,7 @@ def _appraisal(appraisal: Appraisal) -> Mapping[str, Any]:
         "expected_rate": _text(appraisal.expected_rate),
         "interval_hours": hours,
         "basis_rate": _text(appraisal.basis_rate),
+        "basis_percentile": _text(appraisal.basis_percentile),
         "expected_funding": _text(appraisal.expected_funding),
         "fee_cost": None if costs is None else plain(costs.fees),
         "slippage_cost": None if costs is None else plain(costs.slippage),

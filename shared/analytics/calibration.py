@@ -51,13 +51,19 @@ class Calibration:
 
 
 def trials(
-    symbol: str, history: FundingHistory, start_ms: int, end_ms: int, every: int = 1
+    symbol: str,
+    history: FundingHistory,
+    start_ms: int,
+    end_ms: int,
+    every: int = 1,
+    most: int | None = None,
 ) -> pd.DataFrame:
     """Return one row per hold begun in [start, end) and over by its end, and cost, oldest first.
 
     Columns: ``symbol``, ``at_ms``, ``hold``, ``cost``, ``stated`` (the loss probability), ``lost``
     (what became of it) and ``rank`` (the stated probability of ending below what it did). ``every``
-    is the number of settlements from one decision to the next.
+    is the number of settlements from one decision to the next, ``most`` how many of the newest are
+    looked at for it.
     """
     grid = on_grid(history, INTERVAL_HOURS)
     first = int(np.sum(~np.isfinite(grid.basis)))
@@ -69,7 +75,7 @@ def trials(
         for at in inside[::every]:
             if at + hold >= len(at_ms) or at_ms[at + hold] >= end_ms:
                 break
-            stated = hold_distribution(begun, int(at))
+            stated = hold_distribution(begun, int(at), most)
             if stated is None:
                 continue
             earned = float(begun.realised[at])

@@ -8,17 +8,19 @@ Sources: Bates & Granger (1969), weights from inverse mean squared errors, corre
 Stock & Watson (2004), their power. All constants were chosen on data before 2022-12-18.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from shared.analytics.forecast_score import Skills, skills
+from shared.analytics.forecast_score import SCORE_WINDOW, Skills, score, skills
 from shared.analytics.indicators import ema
 from shared.analytics.regime import BELOW, rolling_percentile
 from shared.analytics.series import Floats, is_constant, series
-from shared.analytics.trend import rolling_trend
+from shared.analytics.trend import Trends, rolling_trend
 
 HORIZONS: Final = (1, 3, 9)  # settlements
 WINDOW: Final = 90  # settlements each part looks back; a month of eight hours
@@ -33,6 +35,7 @@ RANGE_TAIL: Final = 0.1  # chance to fall below the range, and as much to lie ab
 SCALE_SPAN: Final = 30
 SCALE_LEAST: Final = 2e-5  # a rate that stood still for weeks may move all the same
 PARTS: Final = ("average", "trend", "regime", "reversion", "persistence")
+LOOK_BACK: Final = 450  # settlements the newest is made of: 426 prove skill for three weeks
 NOISE: Final = 1e-14  # squared rate: parts that never erred are weighed alike, not by rounding
 
 
@@ -52,15 +55,49 @@ class Forecasts:
     skills: Skills
 
 
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The newest mean of ``forecasts``, NaN while too little is known; whether to size by it."""
+
+    mean: float
+    has_skill: bool
+
+
+def newest(rates: Floats, horizons: Sequence[int]) -> list[Forecast]:
+    """Return what ``forecasts`` ends with for each horizon, of the last LOOK_BACK rates alone.
+
+    For deciding, over and over: neither ranges nor past scores are made.
+    """
+    known = series(rates, "rates")[-LOOK_BACK:]
+    if len(known) < WINDOW:
+        return [Forecast(float("nan"), False) for _ in horizons]
+    past = _past_of(known)
+    return [_newest(known, horizon, past) for horizon in horizons]
+
+
+def _newest(known: Floats, horizon: int, past: "_Past") -> Forecast:
+    realised = mean_of_next(known, horizon)
+    parts = _components(past, horizon, realised)
+    mean, _ = _combined(parts, realised, horizon)
+    over = np.flatnonzero(np.isfinite(mean) & np.isfinite(realised))[-SCORE_WINDOW:]
+    told = score(mean[over], realised[over], known[over], horizon)
+    proven = len(over) == SCORE_WINDOW and told is not None and told.has_skill
+    return Forecast(float(mean[-1]), proven)
+
+
 def forecasts(rates: Floats, horizon: int) -> Forecasts:
     """Return all forecasts that could have been made along ``rates``, and their rolling skill."""
     known = series(rates, "rates")
     realised = mean_of_next(known, horizon)
-    parts = components(known, horizon, realised)
-    weights = _weights(parts, realised, horizon)
-    mean = np.asarray(np.sum(weights * parts, axis=0), dtype=np.float64)
+    mean, weights = _combined(components(known, horizon, realised), realised, horizon)
     low, high = _range(mean, realised, known, horizon)
     return Forecasts(horizon, mean, low, high, weights, skills(mean, realised, known, horizon))
+
+
+def _combined(parts: Floats, realised: Floats, horizon: int) -> tuple[Floats, Floats]:
+    """Return the weighted mean of all parts, (n,), and their weights, (parts, n)."""
+    weights = _weights(parts, realised, horizon)
+    return np.asarray(np.sum(weights * parts, axis=0), dtype=np.float64), weights
 
 
 def mean_of_next(rates: Floats, horizon: int) -> Floats:
@@ -75,35 +112,84 @@ def mean_of_next(rates: Floats, horizon: int) -> Floats:
 
 def components(rates: Floats, horizon: int, realised: Floats) -> Floats:
     """Return each part's forecast, (parts, n) in the order of PARTS, NaN before WINDOW rates."""
-    result = np.full((len(PARTS), len(rates)), np.nan)
     if len(rates) < WINDOW:
-        return result
+        return np.full((len(PARTS), len(rates)), np.nan)
+    return _components(_past_of(rates), horizon, realised)
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """What the parts of all horizons have in common: along the rates, (n,), the first three.
+
+    The others are of each window, (n - WINDOW + 1,): its mean, the newest rate's distance from
+    that, the correlation of neighbours, whether the newest is positive, the chances that a positive
+    rate is followed by one and that any other is, and the means of both kinds.
+    """
+
+    average: Floats
+    lines: Trends
+    label: NDArray[np.int64]
+    mean: Floats
+    apart: Floats
+    kept: Floats
+    is_up: NDArray[np.bool_]
+    stay: Floats
+    rise: Floats
+    gain: Floats
+    other: Floats
+
+
+def _past_of(rates: Floats) -> _Past:
+    """Return it; transitions are counted once more than seen (Laplace): none is impossible."""
     windows = np.asarray(np.lib.stride_tricks.sliding_window_view(rates, WINDOW))
-    average = ema(rates, EMA_SPAN)
-    result[0] = average
-    result[1] = _trend(rates, horizon)
-    result[2] = _regime(rates, realised, horizon, average)
-    result[3, WINDOW - 1 :] = _reversion(windows, horizon)
-    result[4, WINDOW - 1 :] = _persistence(windows, horizon)
-    result[:3, : WINDOW - 1] = np.nan
+    percentile = rolling_percentile(rates, WINDOW)
+    label = np.searchsorted([bound for bound, _ in BELOW], percentile, side="right")
+    mean = np.mean(windows, axis=1, keepdims=True)
+    apart = windows - mean
+    power = np.sum(apart**2, axis=1)
+    still = is_constant(windows)
+    lagged = np.sum(apart[:, 1:] * apart[:, :-1], axis=1) / np.where(still, 1.0, power)
+    up = windows > 0.0
+    before, after = up[:, :-1], up[:, 1:]
+    positives = np.sum(up, axis=1)
+    return _Past(
+        average=ema(rates, EMA_SPAN),
+        lines=rolling_trend(rates, TREND_WINDOW),
+        label=np.where(np.isfinite(percentile), label, -1),
+        mean=mean[:, 0],
+        apart=apart[:, -1],
+        kept=np.where(still, 0.0, np.clip(lagged, 0.0, 0.99)),
+        is_up=up[:, -1],
+        stay=(np.sum(before & after, axis=1) + 1.0) / (np.sum(before, axis=1) + 2.0),
+        rise=(np.sum(~before & after, axis=1) + 1.0) / (np.sum(~before, axis=1) + 2.0),
+        gain=np.sum(np.where(up, windows, 0.0), axis=1) / np.maximum(positives, 1),
+        other=np.sum(np.where(up, 0.0, windows), axis=1) / np.maximum(WINDOW - positives, 1),
+    )
+
+
+def _components(past: _Past, horizon: int, realised: Floats) -> Floats:
+    result = np.full((len(PARTS), len(realised)), np.nan)
+    known = slice(WINDOW - 1, None)
+    result[0, known] = past.average[known]
+    result[1, known] = _trend(past.lines, horizon)[known]
+    result[2, known] = _regime(past, realised, horizon)[known]
+    result[3, known] = _reversion(past, horizon)
+    result[4, known] = _persistence(past, horizon)
     return result
 
 
-def _trend(rates: Floats, horizon: int) -> Floats:
+def _trend(lines: Trends, horizon: int) -> Floats:
     """Return the line's mean over the next ``horizon`` where its slope is sure, else its middle."""
-    lines = rolling_trend(rates, TREND_WINDOW)
     ahead = (TREND_WINDOW - 1) / 2.0 + (horizon + 1) / 2.0
     sure = lines.p_value < TREND_P_MAX
     return np.asarray(lines.middle + np.where(sure, lines.slope * ahead, 0.0), dtype=np.float64)
 
 
-def _regime(rates: Floats, realised: Floats, horizon: int, otherwise: Floats) -> Floats:
+def _regime(past: _Past, realised: Floats, horizon: int) -> Floats:
     """Return the mean of what followed, where it was over, whenever the regime was the same."""
-    percentile = rolling_percentile(rates, WINDOW)
-    label = np.searchsorted([bound for bound, _ in BELOW], percentile, side="right")
-    result = otherwise.copy()
+    result = past.average.copy()
     for regime in range(len(BELOW) + 1):
-        same = (label == regime) & np.isfinite(percentile)
+        same = past.label == regime
         counted = same & np.isfinite(realised)
         count = _lagged(np.cumsum(counted), horizon)
         total = _lagged(np.cumsum(np.where(counted, realised, 0.0)), horizon)
@@ -112,36 +198,23 @@ def _regime(rates: Floats, realised: Floats, horizon: int, otherwise: Floats) ->
     return result
 
 
-def _reversion(windows: Floats, horizon: int) -> Floats:
+def _reversion(past: _Past, horizon: int) -> Floats:
     """Return the mean plus what is left of the deviation (z times sigma) as it decays."""
-    mean = np.mean(windows, axis=1, keepdims=True)
-    apart = windows - mean
-    power = np.sum(apart**2, axis=1)
-    still = is_constant(windows)
-    lagged = np.sum(apart[:, 1:] * apart[:, :-1], axis=1) / np.where(still, 1.0, power)
-    kept = np.where(still, 0.0, np.clip(lagged, 0.0, 0.99))
-    left = np.mean(kept[:, np.newaxis] ** np.arange(1, horizon + 1), axis=1)
-    return np.asarray(mean[:, 0] + apart[:, -1] * left, dtype=np.float64)
+    # The mean of the first powers of what is kept.
+    left = past.kept * (1.0 - past.kept**horizon) / (horizon * (1.0 - past.kept))
+    return np.asarray(past.mean + past.apart * left, dtype=np.float64)
 
 
-def _persistence(windows: Floats, horizon: int) -> Floats:
+def _persistence(past: _Past, horizon: int) -> Floats:
     """Return the mean of a chain that steps between the mean positive and the mean other rate.
 
-    Each transition is counted once more than seen (Laplace), so that none is impossible.
+    Each step brings the chance of a positive rate nearer to the one it settles at.
     """
-    up = windows > 0.0
-    before, after = up[:, :-1], up[:, 1:]
-    stay = (np.sum(before & after, axis=1) + 1.0) / (np.sum(before, axis=1) + 2.0)
-    rise = (np.sum(~before & after, axis=1) + 1.0) / (np.sum(~before, axis=1) + 2.0)
-    positives = np.sum(up, axis=1)
-    gain = np.sum(np.where(up, windows, 0.0), axis=1) / np.maximum(positives, 1)
-    other = np.sum(np.where(up, 0.0, windows), axis=1) / np.maximum(WINDOW - positives, 1)
-    chance = up[:, -1].astype(np.float64)
-    total = np.zeros(len(windows))
-    for _ in range(horizon):
-        chance = chance * stay + (1.0 - chance) * rise
-        total += chance * gain + (1.0 - chance) * other
-    return np.asarray(total / horizon, dtype=np.float64)
+    nearer = past.stay - past.rise
+    settled = past.rise / (1.0 - nearer)
+    apart = (past.is_up - settled) * nearer * (1.0 - nearer**horizon) / (1.0 - nearer)
+    chance = settled + apart / horizon
+    return np.asarray(chance * past.gain + (1.0 - chance) * past.other, dtype=np.float64)
 
 
 def _weights(parts: Floats, realised: Floats, horizon: int) -> Floats:
@@ -181,5 +254,5 @@ def _range(mean: Floats, realised: Floats, rates: Floats, horizon: int) -> tuple
 def _lagged(values: Floats, steps: int) -> Floats:
     """Return ``values`` as they were ``steps`` ago, zero before; the last axis is time."""
     result = np.zeros(values.shape, dtype=np.float64)
-    result[..., steps:] = values[..., : values.shape[-1] - steps]
+    result[..., steps:] = values[..., : max(values.shape[-1] - steps, 0)]
     return result

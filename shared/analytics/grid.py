@@ -76,7 +76,7 @@ def on_grid(history: FundingHistory, interval_hours: int) -> Grid:
     step = interval_hours * HOUR_MS
     parts = np.maximum(history.hours // interval_hours, 1)
     row = np.repeat(np.arange(len(parts)), parts)
-    back = np.concatenate([np.arange(p - 1, -1, -1) for p in parts]) if len(parts) else row
+    back = np.repeat(np.cumsum(parts), parts) - 1 - np.arange(len(row))
     ends = -(-(history.at_ms[row] - back * step) // step) * step
     at_ms, place = np.unique(ends, return_inverse=True)
     rates = np.bincount(place, history.rates[row] / parts[row], len(at_ms))

@@ -61,17 +61,20 @@ class HoldDistribution:
         return int(np.searchsorted(self.totals, cost, "right"))
 
 
-def hold_distribution(begun: Holds, at: int = -1) -> HoldDistribution | None:
+def hold_distribution(
+    begun: Holds, at: int = -1, most: int | None = None
+) -> HoldDistribution | None:
     """Return what the hold begun at index ``at`` may earn, from holds that were over by then.
 
-    None when those that were over are worth less than one hold without overlap: missing is not a
-    probability.
+    Of those only what the newest ``most`` settlements hold counts, None: all. None when those that
+    were over are worth less than one hold without overlap: missing is not a probability.
     """
     now = at % len(begun.expected) if len(begun.expected) else 0
-    count = now - begun.hold + 1 - BURN_IN
+    first = BURN_IN + (0 if most is None else max(0, now + 1 - most))
+    count = now - begun.hold + 1 - first
     if count <= 0:
         return None
-    over = slice(BURN_IN, BURN_IN + count)
+    over = slice(first, first + count)
     weight = 0.5 ** (np.arange(count - 1, -1, -1) / HALF_LIFE)
     independent = float(np.sum(weight) ** 2 / np.sum(weight**2)) / begun.hold
     if independent < HOLDS_LEAST:

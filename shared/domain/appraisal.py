@@ -27,11 +27,11 @@ from shared.domain.exits import (
 )
 from shared.domain.funding import expected_rate, settlements_within
 from shared.domain.margin import tail_reserve_rate
-from shared.domain.market import PairMarket
+from shared.domain.market import PairMarket, basis_of
 from shared.domain.money import ONE, ZERO, ratio
 from shared.domain.policy import CarryPolicy
 from shared.domain.portfolio import Holding, Portfolio
-from shared.domain.signals import Signals, share_below
+from shared.domain.signals import Signals, share_below, standing
 from shared.domain.sizing import kelly_share, size_within
 from shared.domain.universe import Reason, exclusion, newcomer_exclusion
 
@@ -51,7 +51,8 @@ class Appraisal:
 
     Rates are per interval; ``expected_funding``, its ``funding_error``, ``costs`` and ``value`` are
     fractions of notional over the policy's hold; ``return_on_capital`` is the value over all the
-    capital that the hold binds. ``quantity`` is the target in base units and ``limits`` what each
+    capital that the hold binds. ``basis_percentile`` is where the basis of now stands among those
+    of the past, 0 to 1. ``quantity`` is the target in base units and ``limits`` what each
     limit allows, in base units too; ``capacity`` is the largest size that breaks even in time, and
     more when the known levels end before (``capacity_is_open``). ``reserve_rate`` is the cash kept
     per unit of notional. ``hold_left`` is how many settlements are missing until a held pair has
@@ -66,6 +67,7 @@ class Appraisal:
     expected_rate: Decimal | None = None
     interval: timedelta | None = None
     basis_rate: Decimal | None = None
+    basis_percentile: Decimal | None = None
     expected_funding: Decimal | None = None
     funding_error: Decimal | None = None
     costs: RoundTrip | None = None
@@ -139,12 +141,18 @@ def _measured(market: PairMarket, policy: CarryPolicy, holding: Holding | None =
     own = _own_limits(market, policy)
     quantity = min(own.values()) if holding is None else holding.quantity
     fees = FeeRates(policy.spot_taker_fee, policy.perp_taker_fee)
-    costs = round_trip(spot, perp, fees, policy.slippage_allowance, quantity)
-    funding = rate * settlements
     assert signals.hold_error is not None
     assert signals.hold_outcomes is not None
-    # What is held has paid for its way in; what a newcomer risks is all of it.
-    at_stake = costs.total if holding is None else ZERO
+    assert signals.basis is not None
+    assert signals.basis_usual is not None
+    assert signals.basis_levels is not None
+    allowance = policy.slippage_allowance
+    costs = round_trip(spot, perp, fees, allowance, signals.basis_usual, quantity)
+    funding = rate * settlements
+    basis = basis_of(spot.mid_price, perp.mid_price)
+    # What is held has paid for its way in; what a newcomer risks is all of it. The outcomes count
+    # what the basis falls from its level at the settlement: what it has risen since comes on top.
+    at_stake = (costs.trading if holding is None else ZERO) - (basis - signals.basis)
     reserve = _reserve_rate(market, policy)
     assert reserve is not None
     value = funding - costs.total
@@ -155,7 +163,8 @@ def _measured(market: PairMarket, policy: CarryPolicy, holding: Holding | None =
         last_rate=newest.rate,
         expected_rate=rate,
         interval=newest.interval,
-        basis_rate=market.basis_rate,
+        basis_rate=basis,
+        basis_percentile=standing(signals.basis_levels, basis),
         expected_funding=funding,
         funding_error=signals.hold_error * settlements,
         costs=costs,
@@ -233,6 +242,7 @@ def _enter_or_pass(
     assert sized.expected_rate is not None
     assert sized.value is not None
     assert sized.loss_probability is not None
+    assert sized.basis_percentile is not None
     settlements = sized.break_even_settlements
     if (excluded := newcomer_exclusion(market)) is not None:
         return replace(sized, reason=excluded)
@@ -242,6 +252,8 @@ def _enter_or_pass(
         return replace(sized, reason=Reason.BREAK_EVEN_TOO_FAR)
     if sized.value < policy.entry_margin:
         return replace(sized, reason=Reason.BELOW_MARGIN)
+    if sized.basis_percentile < policy.basis_percentile_min:
+        return replace(sized, reason=Reason.BASIS_LOW)
     if sized.loss_probability > policy.loss_probability_max:
         return replace(sized, reason=Reason.LOSS_TOO_LIKELY)
     if is_too_late_to_enter(market.next_funding_at, instant, policy.entry_lead):
@@ -257,7 +269,6 @@ def _sized(measured: Appraisal, market: PairMarket, policy: CarryPolicy) -> Appr
     assert signals is not None
     assert costs is not None
     assert value is not None
-    assert measured.funding_error is not None
     assert measured.loss_probability is not None
     assert market.spot is not None
     assert market.perp is not None
@@ -265,6 +276,8 @@ def _sized(measured: Appraisal, market: PairMarket, policy: CarryPolicy) -> Appr
     assert signals.slope is not None
     assert signals.slope_p is not None
     assert signals.z_score is not None
+    assert signals.hold_deviation is not None
+    assert signals.basis_usual is not None
     parts = parts_of(
         value=value,
         cost=costs.total,
@@ -275,14 +288,16 @@ def _sized(measured: Appraisal, market: PairMarket, policy: CarryPolicy) -> Appr
         loss_probability=measured.loss_probability,
     )
     conviction = parts.weighed(policy.weights)
-    variance = measured.funding_error**2 + policy.basis_error**2
-    share = kelly_share(value, variance, policy.kelly_fraction, policy.kelly_cap, conviction)
+    share = kelly_share(
+        value, signals.hold_deviation**2, policy.kelly_fraction, policy.kelly_cap, conviction
+    )
     assert measured.expected_rate is not None
     most, is_open = capacity(
         depth_of(market.spot),
         depth_of(market.perp),
         FeeRates(policy.spot_taker_fee, policy.perp_taker_fee),
         policy.slippage_allowance,
+        signals.basis_usual,
         measured.expected_rate,
         policy.break_even_limit_settlements,
         market.pair.common_lot,

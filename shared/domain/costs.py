@@ -6,7 +6,7 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Final
 
 from shared.domain.depth import Depth, crossing, depth_of, sizes_of_change
-from shared.domain.market import Quote
+from shared.domain.market import Quote, basis_of
 from shared.domain.money import ZERO, floor_to, ratio
 
 INTERVALS: Final = tuple(timedelta(hours=hours) for hours in (8, 4, 2, 1))
@@ -25,7 +25,8 @@ class FeeRates:
 class RoundTrip:
     """Entry and exit of both legs together; every part is a cost, so positive is paid.
 
-    ``depth_short`` says that a book holds less than the size at its known levels.
+    ``basis`` is what it is expected to rise until the exit: negative while the perpetual is dearer
+    than usual. ``depth_short`` says that a book holds less than the size at its known levels.
     """
 
     fees: Decimal
@@ -36,7 +37,12 @@ class RoundTrip:
     @property
     def total(self) -> Decimal:
         """All parts added."""
-        return self.fees + self.slippage + self.basis
+        return self.trading + self.basis
+
+    @property
+    def trading(self) -> Decimal:
+        """What trading costs, whatever prices do meanwhile."""
+        return self.fees + self.slippage
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,37 +63,41 @@ def round_trip(
     perp: Quote | Depth,
     fees: FeeRates,
     slippage_allowance: Decimal,
+    basis_usual: Decimal,
     quantity: Decimal = ZERO,
 ) -> RoundTrip:
     """Return the cost of buying spot and selling the perpetual now, and undoing both later.
 
     ``quantity`` base units cross both books twice, walking what is known of them; zero crosses at
     the touch. ``slippage_allowance`` is added per leg and crossing. The basis is expected to come
-    back to nothing: selling the perpetual under spot loses it, a premium is not counted as gain.
+    back to ``basis_usual``, at which the pair is left.
     """
     spot, perp = _depth(spot), _depth(perp)
     (spot_lost, spot_short), (perp_lost, perp_short) = (
         crossing(book, quantity) for book in (spot, perp)
     )
-    basis = ratio(perp.mid_price - spot.mid_price, spot.mid_price)
     return RoundTrip(
         fees=2 * (fees.spot_taker + fees.perp_taker),
         slippage=spot_lost + perp_lost + 4 * slippage_allowance,
-        basis=max(ZERO, basis.copy_negate()),
+        basis=basis_usual - basis_of(spot.mid_price, perp.mid_price),
         depth_short=spot_short or perp_short,
     )
 
 
 def leaving_and_returning(costs: RoundTrip) -> Decimal:
     """Return what leaving now and coming back later costs beyond staying: one more round trip."""
-    return costs.fees + costs.slippage
+    return costs.trading
 
 
 def break_even(cost: Decimal, rate: Decimal, interval: timedelta) -> BreakEven | None:
-    """Return when ``cost`` is earned at ``rate`` per ``interval``; None when it never is."""
+    """Return when ``cost`` is earned at ``rate`` per ``interval``; None when it never is.
+
+    A cost below zero, a basis that is expected to bring more than trading costs, is earned at once.
+    """
     if rate <= ZERO:
         return None
-    return BreakEven(int(ratio(cost, rate).to_integral_value(ROUND_CEILING)), interval)
+    count = ratio(max(ZERO, cost), rate).to_integral_value(ROUND_CEILING)
+    return BreakEven(int(count), interval)
 
 
 def break_even_shorter(cost: Decimal, rate: Decimal, interval: timedelta) -> BreakEven | None:
@@ -107,6 +117,7 @@ def capacity(
     perp: Depth,
     fees: FeeRates,
     slippage_allowance: Decimal,
+    basis_usual: Decimal,
     rate: Decimal,
     settlements: int,
     lot: Decimal,
@@ -118,7 +129,7 @@ def capacity(
     """
 
     def fits(quantity: Decimal) -> bool:
-        trip = round_trip(spot, perp, fees, slippage_allowance, quantity)
+        trip = round_trip(spot, perp, fees, slippage_allowance, basis_usual, quantity)
         return trip.total <= rate * settlements and not trip.depth_short
 
     if not fits(lot):

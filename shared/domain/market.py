@@ -52,11 +52,20 @@ class Pool(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class BasisLevel:
+    """The basis of ``pair`` at ``at`` (UTC), of the closes of the hour that ended then."""
+
+    pair: str
+    at: datetime
+    rate: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class PairMarket:
     """Both books of a pair, its mark and index price, and its settled funding, oldest first.
 
     ``settled_by`` is when the newest settlement was that passed while the ticker was watched;
-    ``signals`` is what statistics say of the settled rates.
+    ``signals`` is what statistics say of the settled rates and of the basis at the settlements.
     """
 
     pair: Pair
@@ -77,7 +86,7 @@ class PairMarket:
         """Perp mid over spot mid minus one; None when a book is missing."""
         if self.spot is None or self.perp is None:
             return None
-        return ratio(self.perp.mid_price - self.spot.mid_price, self.spot.mid_price)
+        return basis_of(self.spot.mid_price, self.perp.mid_price)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +95,8 @@ class MarketSnapshot:
 
     instant: datetime
     pairs: Mapping[str, PairMarket]
+
+
+def basis_of(spot_price: Decimal, perp_price: Decimal) -> Decimal:
+    """Return perpetual over spot minus one: positive when the perpetual is the dearer leg."""
+    return ratio(perp_price - spot_price, spot_price)

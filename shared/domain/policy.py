@@ -9,20 +9,20 @@ from decimal import Decimal
 class CarryPolicy:
     """How pairs are chosen. Rates, margins and shares are fractions, amounts are USDT.
 
-    Forecast: the settlements of the last ``history`` feed the signals, the newest
-    ``forecast_settlements`` the plain mean that stands in for a forecast without skill;
+    Forecast: the settlements of the last ``history``, and the basis then, feed the signals, the
+    newest ``forecast_settlements`` the plain mean that stands in for a forecast without skill;
     ``exit_settlements`` is the nearer horizon of leaving.
 
     Entry and exit: ``entry_margin`` is asked over all costs, ``loss_probability_max`` is the
-    greatest chance of losing money with the hold. Leaving asks for ``exit_margin`` at
+    greatest chance of losing money with the hold, and no perpetual is sold while its basis stands
+    under ``basis_percentile_min`` among those of the past. Leaving asks for ``exit_margin`` at
     ``exit_confidence``. Nothing is opened within ``entry_lead`` of a settlement, and a pair is not
     left within ``payment_wait`` of one that pays. ``switching_margin`` is what another pair must be
     better by to take a held one's place.
 
     Size: ``kelly_fraction`` of the growth-optimal share of ``capital``, at most ``kelly_cap``,
-    times conviction; ``basis_error`` is how far the basis may have moved when we leave, one
-    deviation. A pair is cut to the room that is left if that is at least ``trim_share`` of its
-    size. ``clusters`` lists bases that move together, separated by spaces; others stand alone.
+    times conviction. A pair is cut to the room that is left if that is at least ``trim_share`` of
+    its size. ``clusters`` lists bases that move together, separated by spaces; others stand alone.
 
     Margin: ``capital_share`` may be at work; ``collateral_ratio``, ``maintenance_rate`` and
     ``borrow_margin_rate`` are the venue's; a rise of all prices by ``liquidation_distance`` must be
@@ -31,12 +31,13 @@ class CarryPolicy:
     """
 
     forecast_settlements: int = 21
-    history: timedelta = timedelta(days=120)
+    history: timedelta = timedelta(days=365)
     exit_settlements: int = 9
     hold: timedelta = timedelta(days=21)
     entry_margin: Decimal = Decimal("0.0010")
     break_even_limit_settlements: int = 42
     loss_probability_max: Decimal = Decimal("0.25")
+    basis_percentile_min: Decimal = Decimal("0.10")
     entry_lead: timedelta = timedelta(minutes=5)
     exit_margin: Decimal = Decimal("0")
     exit_confidence: Decimal = Decimal("0.9")
@@ -54,7 +55,6 @@ class CarryPolicy:
     capital_share: Decimal = Decimal("0.9")
     kelly_fraction: Decimal = Decimal("0.25")
     kelly_cap: Decimal = Decimal("0.25")
-    basis_error: Decimal = Decimal("0.0010")
     collateral_ratio: Decimal = Decimal("0.9")
     maintenance_rate: Decimal = Decimal("0.02")
     borrow_margin_rate: Decimal = Decimal("0.05")

@@ -1,8 +1,9 @@
 """What statistics say of one pair as of its newest settlement: an input of the core.
 
-They are made of floats outside and quantised on the way in (``shared.analytics.signals``).
+They are made of floats outside and quantised on the way in (``shared.analytics.deciding``).
 """
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
@@ -22,8 +23,13 @@ class Signals:
     settlement, ``slope_p`` two-sided. ``percentile`` is where the newest rate lies among the known
     ones, 0 to 1; ``regime`` its name. ``persistence`` is the chance that a positive rate follows a
     positive one. ``worst_rate`` is the rate under which one settlement in a thousand lies.
-    ``hold_outcomes`` is the distribution of the sum of all rates of a hold. ``has_skill`` says
-    whether the forecast beat "next equals last" out of sample. None is not known.
+    ``has_skill`` says whether the forecast beat "next equals last" out of sample.
+
+    ``basis`` is perpetual over spot less one at the settlement, ``basis_usual`` the level it is
+    expected to return to, ``basis_levels`` the distribution of the past ones. ``hold_outcomes`` is
+    the distribution of what a hold brings, the sum of all its rates and what the basis falls
+    meanwhile, from blocks that keep the two together; ``hold_deviation`` is its standard deviation.
+    None is not known.
     """
 
     as_of: datetime
@@ -39,8 +45,12 @@ class Signals:
     regime: str | None
     persistence: Decimal | None
     worst_rate: Decimal | None
-    hold_outcomes: Distribution | None
     has_skill: bool | None
+    basis: Decimal | None
+    basis_usual: Decimal | None
+    basis_levels: Distribution | None
+    hold_outcomes: Distribution | None
+    hold_deviation: Decimal | None
 
     @property
     def is_complete(self) -> bool:
@@ -56,11 +66,24 @@ def share_below(outcomes: Distribution, value: Decimal) -> Decimal:
 
     Of outcomes that are all alike none is under their own value. Takes at least two quantiles.
     """
-    if value <= outcomes[0]:
+    return _share(outcomes, value, bisect_left(outcomes, value))
+
+
+def standing(levels: Distribution, value: Decimal) -> Decimal:
+    """Return where ``value`` stands among ``levels``, 0 to 1: those under it, and half its equals.
+
+    So a level that never changed stands in the middle. Takes at least two quantiles.
+    """
+    upto = _share(levels, value, bisect_right(levels, value))
+    return ratio(share_below(levels, value) + upto, Decimal(2))
+
+
+def _share(quantiles: Distribution, value: Decimal, above: int) -> Decimal:
+    """Return the share of what lies before the quantile at ``above``, and before ``value``."""
+    if above == 0:
         return ZERO
-    if value > outcomes[-1]:
+    if above == len(quantiles):
         return ONE
-    above = next(n for n, outcome in enumerate(outcomes) if outcome >= value)
-    low, high = outcomes[above - 1], outcomes[above]
+    low, high = quantiles[above - 1], quantiles[above]
     within = ratio(value - low, high - low)
-    return ratio(above - 1 + within, Decimal(len(outcomes) - 1))
+    return ratio(above - 1 + within, Decimal(len(quantiles) - 1))

@@ -19,10 +19,12 @@ class Reason(StrEnum):
     NOT_TRADING = "not_trading"
     IDENTITY_DOUBTFUL = "identity_doubtful"
     HISTORY_SHORT = "history_short"
+    BASIS_MISSING = "basis_missing"
     SIGNALS_MISSING = "signals_missing"
     LONGS_ARE_PAID = "longs_are_paid"
     BREAK_EVEN_TOO_FAR = "break_even_too_far"
     BELOW_MARGIN = "below_margin"
+    BASIS_LOW = "basis_low"
     LOSS_TOO_LIKELY = "loss_too_likely"
     ADL_ALERT = "adl_alert"
     ADL_UNKNOWN = "adl_unknown"
@@ -63,9 +65,12 @@ def exclusion(market: PairMarket, policy: CarryPolicy, instant: datetime) -> Rea
         return Reason.FUNDING_MISSING
     if len(market.settlements) < policy.forecast_settlements:
         return Reason.HISTORY_SHORT
-    if not _are_of_now(market):
+    signals = market.signals
+    if signals is None or signals.as_of != market.settlements[-1].settled_at:
         return Reason.SIGNALS_MISSING
-    return None
+    if signals.basis is None:
+        return Reason.BASIS_MISSING
+    return None if signals.is_complete else Reason.SIGNALS_MISSING
 
 
 def newcomer_exclusion(market: PairMarket) -> Reason | None:
@@ -74,13 +79,3 @@ def newcomer_exclusion(market: PairMarket) -> Reason | None:
     A pool that nobody watches excludes nothing, one that was lost sight of does.
     """
     return {Pool.SHORT: Reason.ADL_ALERT, Pool.LOST: Reason.ADL_UNKNOWN}.get(market.pool)
-
-
-def _are_of_now(market: PairMarket) -> bool:
-    """Whether every signal is known, and knows the newest settlement."""
-    signals = market.signals
-    return (
-        signals is not None
-        and signals.as_of == market.settlements[-1].settled_at
-        and signals.is_complete
-    )

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from shared.domain.funding import FundingSettlement, is_complete, newest_passed
 from shared.domain.instrument import Category, Pair
-from shared.domain.market import MarketSnapshot, PairMarket, Pool, Quote
+from shared.domain.market import BasisLevel, MarketSnapshot, PairMarket, Pool, Quote
 from shared.domain.signals import Signals
 
 
@@ -28,8 +28,9 @@ class PerpPrices:
 class MarketView:
     """The newest quote of both legs of each pair, and the last ``keep`` settlements, oldest first.
 
-    A snapshot shows the last ``show`` of them (None: all): the signals tell of the rest. Applying
-    anything twice, or something older than what is known, changes nothing.
+    A snapshot shows the last ``show`` of them (None: all): the signals tell of the rest, and of the
+    last ``keep`` basis levels. Applying anything twice, or something older than what is known,
+    changes nothing.
     """
 
     def __init__(self, pairs: Iterable[Pair], keep: int, show: int | None = None) -> None:
@@ -39,6 +40,7 @@ class MarketView:
             pair.name: PairMarket(pair, None, None, None, None, None, None, None, None, ())
             for pair in pairs
         }
+        self._levels: dict[str, dict[datetime, Decimal]] = {name: {} for name in self._markets}
 
     @property
     def markets(self) -> Mapping[str, PairMarket]:
@@ -72,8 +74,21 @@ class MarketView:
         known = (*known[:place], settlement, *known[place:])[-self._keep :]
         self._markets[settlement.symbol] = replace(market, settlements=known)
 
+    def levelled(self, level: BasisLevel) -> None:
+        """Take in the basis at one instant, in any order; the first word on it stands."""
+        known = self._levels.get(level.pair)
+        if known is None:
+            return
+        known.setdefault(level.at, level.rate)
+        if len(known) > self._keep:
+            del known[min(known)]
+
+    def levels(self, pair: str) -> Mapping[datetime, Decimal]:
+        """Return the basis of a pair at each instant it is known of, in no order."""
+        return self._levels[pair]
+
     def signalled(self, pair: str, signals: Signals) -> None:
-        """Take in what statistics say of a pair's settlements."""
+        """Take in what statistics say of a pair's past."""
         self._markets[pair] = replace(self._markets[pair], signals=signals)
 
     def renew(self, pair: Pair) -> None:

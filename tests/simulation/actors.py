@@ -62,16 +62,17 @@ EXPECTED_ENDS: Final = (*STORE_UNAVAILABLE, Transient, Malformed, Misconfigured)
 
 POLICY: Final = CarryPolicy(
     forecast_settlements=3,
-    history=timedelta(days=2),
+    history=timedelta(days=6),
     hold=timedelta(hours=8),
     entry_margin=Decimal(0),
     loss_probability_max=Decimal(1),
+    basis_percentile_min=Decimal(0),
     spot_taker_fee=Decimal(0),
     perp_taker_fee=Decimal(0),
     pair_notional=Decimal(5_000),
     gross_notional=Decimal(8_000),
 )
-"""A desk that opens easily: of two days of hours it knows enough to hold for eight."""
+"""A desk that opens easily: of six days of hours it knows enough to hold for eight."""
 
 INSERT_INTENT: Final = """
     INSERT INTO strategy.intent (id, decision_id, decided_at, pair, quantity, until_at, reason,

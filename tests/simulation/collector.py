@@ -5,6 +5,7 @@ It is no process of the run: its own faults are the bus's and the store's.
 
 from collections.abc import Sequence
 from dataclasses import fields
+from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
@@ -20,8 +21,14 @@ from tests.simulation.clock import wall
 from tests.simulation.venue import FUNDING_INTERVAL, TICK_SECONDS
 
 STORE_EVERY: Final = 10
-HISTORY: Final = 48
+HISTORY: Final = 144
 HOURS: Final = Decimal(1)
+INSERT_CLOSES: Final = """
+    INSERT INTO market.bar (series, symbol, opened_at, close, received_at)
+    SELECT leg.series, $1, at - interval '1 hour', leg.close, at
+    FROM unnest($2::timestamptz[]) AS at,
+         (VALUES ('spot', $3::numeric), ('linear', $4::numeric)) AS leg (series, close)
+    ON CONFLICT DO NOTHING"""
 COLUMNS: Final = tuple(field.name for field in fields(QuoteRow))
 
 
@@ -49,6 +56,7 @@ class Collector:
                 for n in range(HISTORY, 0, -1)
             ]
             store.act(insert_settlements(store.owner, settled, now))
+            self._close(name, [s.settled_at for s in settled])
         self._store(self._quotes())
         stage.venue.settled = self._settled
         self._tick()
@@ -99,5 +107,16 @@ class Collector:
     def _tell(self, settled: Sequence[FundingSettlement]) -> None:
         store, now = self._stage.store, wall(self._stage.world.loop)
         said = [FundingSettled(s.symbol, s.rate, s.settled_at, HOURS, now) for s in settled]
+        for settlement in settled:
+            self._close(settlement.symbol, [settlement.settled_at])
         store.act(insert_settlements(store.owner, settled, now))
         store.act(enqueue(store.owner, MARKET_FUNDING, said))
+
+    def _close(self, name: str, instants: Sequence[datetime]) -> None:
+        """Store the closes of both legs at settlements, as of now."""
+        exchange = self._stage.venue.exchange
+        spot, perp = (
+            (bids[0][0] + asks[0][0]) / 2
+            for bids, asks in (exchange.book(category, name) for category in ("spot", "linear"))
+        )
+        self._stage.store.execute(INSERT_CLOSES, name, list(instants), spot, perp)

@@ -57,7 +57,10 @@ def settlements(
 
 
 def signals(rate: str = "0.0003", **changes: object) -> Signals:
-    """What statistics say of a rate that never changed, for a hold of 63 settlements."""
+    """What statistics say of a rate and a basis that never changed, for a hold of 63 settlements.
+
+    It may end a tenth of a percent to either side nevertheless.
+    """
     level = Decimal(rate)
     values: dict[str, object] = {
         "as_of": MIDNIGHT,
@@ -73,8 +76,12 @@ def signals(rate: str = "0.0003", **changes: object) -> Signals:
         "regime": "normal",
         "persistence": Decimal(1),
         "worst_rate": level,
-        "hold_outcomes": (63 * level,) * 3,
         "has_skill": False,
+        "basis": Decimal(0),
+        "basis_usual": Decimal(0),
+        "basis_levels": (Decimal(0),) * 3,
+        "hold_outcomes": (63 * level,) * 3,
+        "hold_deviation": Decimal("0.001"),
     }
     return Signals(**{**values, **changes})  # type: ignore[arg-type]
 

@@ -222,6 +222,7 @@ async def test_the_ranking_shows_conviction_limits_and_risk_and_nothing_where_no
     assert [limit["name"] for limit in btc["limits"]] == ["pair_notional", "kelly", "perp_depth"]
     assert (btc["break_even_shorter_settlements"], btc["break_even_shorter_hours"]) == (60, "240")
     assert (btc["loss_probability"], btc["loss_probability_limit"]) == ("0.175", "0.25")
+    assert (btc["basis_percentile"], btc["basis_percentile_limit"]) == ("0.625", "0.10")
     assert (btc["hold_left_settlements"], btc["liquidation_up"]) == (3, "3.25")
     assert (btc["signals"]["regime"], btc["signals"]["has_skill"]) == ("high", False)
     assert (eth["conviction"], eth["conviction_parts"], eth["limits"]) == (None, [], [])

@@ -15,6 +15,11 @@ from shared.domain.universe import Reason
             "Holding it loses money with a chance of 31 %, limit 25 %.",
         ),
         (
+            "basis_low",
+            {"basis_percentile": "0.0625", "limit_basis_percentile": "0.10"},
+            "The perpetual is cheap against spot: at 6 % of past levels, asked 10 %.",
+        ),
+        (
             "no_room",
             {"binding_limit": "cluster_notional", "limit_cluster": "40000"},
             "No room: with it the cluster limit of 40,000 USDT would be passed.",

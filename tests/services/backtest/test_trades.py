@@ -40,10 +40,10 @@ def history_at(price: str, later: str | None = None, flip: int = 99) -> History:
 
     It settles +0.0005 every eight hours, and -0.01 from day ``flip`` on.
     """
-    first = int((START - 60 * DAY).timestamp()) * 1000
+    first = int((START - 65 * DAY).timestamp()) * 1000
     cut, flipped = (int((START + n * DAY).timestamp()) * 1000 for n in (1, flip))
     bars = []
-    for hour in range(1, 65 * 24 + 1):
+    for hour in range(1, 70 * 24 + 1):
         at = first + hour * HOUR_MS
         bars.append(Bar(at, *[Decimal(later if later and at >= cut else price)] * 3))
     paid = tuple(

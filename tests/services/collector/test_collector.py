@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from services.collector.bars import BarRecorder
 from services.collector.collector import Collector
 from services.collector.funding import FundingRecorder
 from services.collector.instruments import InstrumentRecorder
@@ -25,6 +26,9 @@ NEXT = datetime(2023, 11, 11, 8, tzinfo=UTC)
 
 def collector(kit: Kit, *symbols: str) -> Collector:
     parts = {"feed": kit.feed, "pool": kit.pool, "doorbell": kit.bell, "clock": kit.clock}
+    bars = BarRecorder(
+        feed=kit.feed, pool=kit.pool, clock=kit.clock, draw=lambda: 0.0, history=HOUR
+    )
     return Collector(
         feed=kit.feed,
         pool=kit.pool,
@@ -33,9 +37,11 @@ def collector(kit: Kit, *symbols: str) -> Collector:
         funding=FundingRecorder(
             **parts,  # type: ignore[arg-type]
             draw=lambda: 0.0,
+            before=bars.before_settlement,
             on_alarm=kit.alarms.append,
             on_stored=kit.delays.append,
         ),
+        bars=bars,
         clock=kit.clock,
         pools=PoolWatch(kit.feed, kit.clock),
         symbols=symbols or ["BTCUSDT"],
@@ -84,8 +90,9 @@ async def test_it_is_ready_with_history_and_pairs_and_once_one_book_spoke_with_a
     desk = collector(kit)
     kit.feed.venue_at = AT
     kit.feed.closes = {(c, "BTCUSDT"): [Decimal(100)] for c in Category}
-    assert len(desk.missing()) == 2
-    async with kit.running(desk.record_quotes, desk.record_instruments, desk.record_settlements):
+    assert len(desk.missing()) == 3
+    loops = (desk.record_instruments, desk.record_settlements, desk.record_bars)
+    async with kit.running(desk.record_quotes, *loops):
         await until(lambda: desk.missing() == [])
         kit.feed.batches.put_nowait([spot_quote("BTCUSDT", at=AT)])
         await until(lambda: desk.missing() == ["no quote yet of linear BTCUSDT"])

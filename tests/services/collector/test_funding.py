@@ -1,6 +1,7 @@
 """Funding rates: the past is filled in once, each new one is stored the moment it is there."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -21,13 +22,22 @@ HOUR = timedelta(hours=1)
 DAYS = timedelta(days=120)
 
 
-def recorder(kit: Kit, clock: Clock | None = None) -> FundingRecorder:
+async def nothing(symbol: str, settled_at: datetime) -> None:
+    """What is asked for before a settlement is stored: here nothing."""
+
+
+def recorder(
+    kit: Kit,
+    clock: Clock | None = None,
+    before: Callable[[str, datetime], Awaitable[None]] = nothing,
+) -> FundingRecorder:
     return FundingRecorder(
         feed=kit.feed,
         pool=kit.pool,
         doorbell=kit.bell,
         clock=clock or kit.clock,
         draw=lambda: 0.0,
+        before=before,
         on_alarm=kit.alarms.append,
         on_stored=kit.delays.append,
     )
@@ -102,6 +112,26 @@ async def test_a_new_next_settlement_brings_in_the_one_before_it(kit: Kit) -> No
     assert {m.symbol for m in said[-2:]} == set(symbols)
     assert len(kit.delays) == 2
     assert kit.alarms == []
+
+
+async def test_the_prices_at_a_settlement_are_stored_before_its_rate_is_said(kit: Kit) -> None:
+    kit.feed.venue_at = MIDNIGHT
+    kit.feed.settled["BTCUSDT"] = settled("BTCUSDT", MIDNIGHT - 8 * HOUR * 2, 4)
+    kit.feed.shown_until = MIDNIGHT
+    asked = []
+
+    async def before(symbol: str, settled_at: datetime) -> None:
+        asked.append((symbol, settled_at, (await stored(kit, symbol))[symbol]))
+
+    funding = recorder(kit, before=before)
+    await funding.backfill(["BTCUSDT"], DAYS)
+    due = MIDNIGHT + 8 * HOUR
+    kit.feed.shown_until = due
+    async with kit.running(funding.record):
+        funding.observe([linear_quote("BTCUSDT", at=due, next_funding_at=due + 8 * HOUR)])
+        await until(lambda: bool(kit.delays))
+    assert asked == [("BTCUSDT", due, 3)]
+    assert await stored(kit, "BTCUSDT") == {"BTCUSDT": 4}
 
 
 async def test_a_ticker_that_runs_ahead_of_its_book_tells_of_a_settlement(kit: Kit) -> None:

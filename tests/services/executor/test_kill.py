@@ -192,7 +192,7 @@ async def test_o10_a_closing_is_worked_though_the_reply_to_its_commit_was_lost(
     async def inserted(connection: Any, **plan: Any) -> bool:
         if plan["reason"] == "kill 1" and not losing:
             losing.append(plan["plan_id"])
-        return await insert(connection, **plan)
+        return bool(await insert(connection, **plan))
 
     monkeypatch.setattr(executor, "insert_plan", inserted)
     async with running(pool, venue()) as rig:

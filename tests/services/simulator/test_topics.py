@@ -125,15 +125,17 @@ async def test_a_running_candle_follows_the_price_and_closes_as_the_history_show
 async def test_longer_candles_are_made_of_hours_over_rest_too(tmp_path: Path) -> None:
     async with driven(tmp_path) as venue:
 
-        async def candles(interval: str, limit: int) -> list[list[str]]:
-            asked = f"category=spot&symbol=ETHUSDT&interval={interval}&limit={limit}"
+        async def candles(interval: str, limit: int, end: str = "") -> list[list[str]]:
+            asked = f"category=spot&symbol=ETHUSDT&interval={interval}&limit={limit}{end}"
             rows: list[list[str]] = (await venue.get("market/kline", asked)).json()["result"][
                 "list"
             ]
             return rows
 
         hours, (day,) = await candles("60", 24), await candles("D", 1)
-        (newest, *_) = await candles("240", 2)
+        (newest, *older) = await candles("240", 4)
+        for at in (int(older[1][0]), int(older[0][0]) - 1):
+            assert await candles("240", 2, f"&end={at}") == older[1:]
     assert hours[0][0] == str(int(day[0]) + 23 * HOUR_MS)
     assert (day[0], day[1], day[4]) == (hours[-1][0], hours[-1][1], hours[0][4])
     assert D(day[2]) == max(D(row[2]) for row in hours)

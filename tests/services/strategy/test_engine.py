@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -52,13 +53,13 @@ class ReplyLost:
             raise ConnectionResetError("the reply to the commit is lost")
 
 
-def engine(pool: WritePool, bell: Bell) -> Engine:
+def engine(pool: WritePool, bell: Bell, policy: CarryPolicy | None = None) -> Engine:
     return Engine(
         pool=pool,
         doorbell=bell,
         clock=ManualClock(),
         epoch=7,
-        policy=CarryPolicy(),
+        policy=policy or CarryPolicy(),
         policy_hash="policy",
         view=MarketView([pair("BTC")], keep=PAST, show=21),
         pace=Pace(bar=HOUR),
@@ -79,6 +80,27 @@ def quotes(hours: int = 0) -> list[QuoteUpdated]:
             **common,  # type: ignore[arg-type]
         ),
     ]  # fmt: skip
+
+
+PRICES = """
+    INSERT INTO market.bar (series, symbol, opened_at, close, received_at)
+    SELECT series, 'BTCUSDT', at, 10000, at
+    FROM unnest(array['spot', 'linear']) AS series,
+         generate_series($1::timestamptz, $2::timestamptz, interval '8 hours') AS at"""
+
+
+async def store_prices(database: Database, first: datetime, last: datetime) -> None:
+    """Store, as the collector does, both closes at each settlement."""
+    connection = await asyncpg.connect(database.dsn_for("carry_collector"))
+    try:
+        await connection.execute(PRICES, first - HOUR, last - HOUR)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(autouse=True)
+async def prices(database: Database) -> None:
+    await store_prices(database, MIDNIGHT - PAST * EIGHT_HOURS, MIDNIGHT)
 
 
 async def know_the_past(of: Engine) -> None:
@@ -109,6 +131,53 @@ async def test_a_complete_instant_is_decided_once_journaled_and_said(database: D
     assert (strategy.decisions, bell.rings) == (1, 1)
     assert stored is not None
     assert replay(stored).difference is None
+
+
+async def test_without_the_basis_at_the_settlement_nothing_is_opened_until_it_is_there(
+    database: Database,
+) -> None:
+    at = MIDNIGHT + EIGHT_HOURS
+    async with open_pool(database.dsn_for("carry_strategy"), application="test") as pool:
+        strategy = engine(pool, Bell())
+        await strategy.recover()
+        await know_the_past(strategy)
+        await strategy.settled(FundingSettled("BTCUSDT", Decimal("0.0005"), at, Decimal(8), at))
+        await strategy.quoted(quotes(hours=8))
+        await store_prices(database, at, at)
+        await strategy.quoted(quotes(hours=9))
+        async with pool.acquire() as connection:
+            said = await connection.fetch(
+                "SELECT verdicts->'appraisals'->0->>'reason' FROM strategy.decision "
+                "ORDER BY decided_at"
+            )
+    assert [row[0] for row in said] == ["basis_missing", "worth_opening"]
+
+
+RATES = """
+    INSERT INTO market.funding_settlement (symbol, settled_at, rate, interval_hours, received_at)
+    SELECT 'BTCUSDT', at, 0.0005, 8, at
+    FROM generate_series($1::timestamptz, $2::timestamptz, interval '8 hours') AS at"""
+
+
+async def test_months_missing_between_what_was_read_and_what_is_said_are_read_again(
+    database: Database,
+) -> None:
+    """A backfill commits its windows one by one, and says only the end on the stream."""
+    collector = await asyncpg.connect(database.dsn_for("carry_collector"))
+    try:
+        await collector.execute(RATES, MIDNIGHT - (PAST - 1) * EIGHT_HOURS, MIDNIGHT)
+    finally:
+        await collector.close()
+    async with open_pool(database.dsn_for("carry_strategy"), application="test") as pool:
+        strategy = engine(pool, Bell(), replace(CarryPolicy(), history=timedelta(days=100)))
+        await strategy.recover()
+        for n in (*range(PAST - 1, PAST - 31, -1), *range(62, -1, -1)):
+            at = MIDNIGHT - n * EIGHT_HOURS
+            await strategy.settled(FundingSettled("BTCUSDT", Decimal("0.0005"), at, Decimal(8), at))
+        await strategy.quoted(quotes())
+        assert len(strategy._view.markets["BTCUSDT"].settlements) == PAST
+        async with pool.acquire() as connection:
+            assert await connection.fetchval("SELECT count(*) FROM strategy.intent") == 1
 
 
 async def test_an_instant_waits_for_the_settlement_that_was_due(database: Database) -> None:

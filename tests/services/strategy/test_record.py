@@ -88,8 +88,12 @@ def drawn(dice: Random) -> DecisionInputs:
             z_score=number(-3, 3),
             persistence=number(0, 1),
             worst_rate=number(-0.01, 0),
-            hold_outcomes=outcomes,
             has_skill=dice.choice([True, False]),
+            basis=number(-0.001, 0.001),
+            basis_usual=number(-0.001, 0.001),
+            basis_levels=tuple(sorted(number(-0.001, 0.001) for _ in range(41))),
+            hold_outcomes=outcomes,
+            hold_deviation=number(0, 0.01),
         )
         bid = number(9_990, 10_010, 1)
         changes: dict[str, Any] = {
@@ -128,13 +132,13 @@ def test_a_thousand_random_decisions_are_decided_the_same_again() -> None:
     # The draw reaches every verdict there is to be repeated.
     assert {"worth_opening", "worth_staying", "worth_leaving", "rotated", "paid_soon"} <= reasons
     assert {"no_room", "loss_too_likely", "settlement_near", "signals_missing"} <= reasons
-    assert {"adl_alert", "adl_unknown"} <= reasons
+    assert {"adl_alert", "adl_unknown", "basis_low"} <= reasons
 
 
 def test_inputs_of_an_older_record_are_refused_in_words() -> None:
     body = json.loads(encode_inputs(INPUTS))
     del body["record"]
-    with pytest.raises(LookupError, match="record 1, this program decides from record 2"):
+    with pytest.raises(LookupError, match="record 1, this program decides from record 3"):
         replay(stored(json.dumps(body).encode()))
 
 

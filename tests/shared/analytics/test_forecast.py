@@ -5,12 +5,14 @@ import pytest
 from scipy import stats
 
 from shared.analytics.forecast import (
+    LOOK_BACK,
     PARTS,
     WINDOW,
     Forecasts,
     components,
     forecasts,
     mean_of_next,
+    newest,
 )
 from shared.analytics.forecast_score import SCORE_WINDOW, score
 from shared.analytics.series import Floats
@@ -95,19 +97,19 @@ def test_what_settles_later_cannot_change_an_earlier_forecast() -> None:
     assert first.low[:450] == pytest.approx(second.low[:450], rel=1e-9, nan_ok=True)
 
 
-def newest(made: Forecasts) -> tuple[float, bool]:
+def newest_skill(made: Forecasts) -> tuple[float, bool]:
     return float(made.skills.skill[-1]), bool(made.skills.has_skill[-1])
 
 
 def test_reverting_rates_are_forecast_with_skill() -> None:
     for horizon in (1, 3, 9):
-        skill, has_skill = newest(forecasts(reverting(800, 0.3, seed=5), horizon))
+        skill, has_skill = newest_skill(forecasts(reverting(800, 0.3, seed=5), horizon))
         assert skill > 0.2
         assert has_skill
 
 
 def test_a_random_walk_is_forecast_without_skill() -> None:
-    made = [newest(forecasts(wandering(800, seed), 1)) for seed in range(20)]
+    made = [newest_skill(forecasts(wandering(800, seed), 1)) for seed in range(20)]
     assert sum(has_skill for _, has_skill in made) <= 2  # stated: five in a hundred
 
 
@@ -125,6 +127,21 @@ def test_the_range_holds_eight_of_ten_outcomes() -> None:
         known = np.isfinite(made.low) & np.isfinite(realised)
         inside = (made.low <= realised) & (realised <= made.high)
         assert inside[known].mean() == pytest.approx(0.8, abs=0.04)
+
+
+@pytest.mark.parametrize("count", [700, LOOK_BACK, 300, 120, 60, 0])
+def test_the_newest_alone_is_what_all_of_them_end_with(count: int) -> None:
+    """A level that is left for good in between, so that skill comes and goes."""
+    rates = reverting(700, 0.9, seed=3)
+    rates[500:] += wandering(200, seed=4)
+    known = rates[:count]
+    found = newest(known, (1, 9, 63))
+    for horizon, got in zip((1, 9, 63), found, strict=True):
+        along = forecasts(known[-LOOK_BACK:], horizon)
+        mean = along.mean[-1] if count else np.nan
+        assert got.mean == pytest.approx(mean, abs=1e-18, nan_ok=True)
+        assert got.has_skill is (bool(along.skills.has_skill[-1]) if count else False)
+    assert [got.has_skill for got in newest(reverting(700, 0.3, seed=3), (1, 9))] == [True, True]
 
 
 def test_weights_add_up_and_favour_the_part_that_errs_least() -> None:

@@ -82,6 +82,22 @@ def test_what_comes_after_the_instant_changes_nothing() -> None:
     assert whole.loss_probability(0.001) == known.loss_probability(0.001)
 
 
+def test_what_lies_further_back_than_asked_changes_nothing() -> None:
+    rng = np.random.default_rng(5)
+    rates, basis = rng.normal(1e-4, 1e-4, 900), rng.normal(0, 1e-4, 900)
+    cut = hold_distribution(holds(rates, basis, 9), most=500)
+    short = hold_distribution(holds(rates[-500:], basis[-500:], 9))
+    whole = hold_distribution(holds(rates, basis, 9))
+    assert cut is not None
+    assert short is not None
+    assert whole is not None
+    # The averages of a shorter past still lean on its first value; the blocks are the same.
+    assert len(cut.totals) == len(short.totals) == 500 - 9 - BURN_IN
+    assert cut.totals == pytest.approx(short.totals, abs=2e-4)
+    assert cut.loss_probability(0.001) == pytest.approx(short.loss_probability(0.001), abs=0.01)
+    assert len(whole.totals) == 900 - 9 - BURN_IN
+
+
 @pytest.mark.parametrize(("extra", "stated"), [(0, False), (1, True)])
 def test_less_than_one_hold_without_overlap_states_nothing(extra: int, stated: bool) -> None:
     # Holds of one: the first that is over is at index BURN_IN.

@@ -67,12 +67,12 @@ def test_a_greater_size_never_costs_less(one: Decimal, other: Decimal) -> None:
 def test_a_round_trip_at_size_walks_both_books_and_names_a_short_one() -> None:
     thin = quote("9999.5", "10000.5", size="0.4")
     deep = quote("9999.5", "10000.5", size="100")
-    at_size = round_trip(deep, thin, FEES, Decimal("0.0001"), Decimal("0.5"))
+    at_size = round_trip(deep, thin, FEES, Decimal("0.0001"), NONE, Decimal("0.5"))
     assert at_size.depth_short
     # Beyond the only level the last price is taken: still one spread of 0.0001 per leg.
     assert at_size.slippage == Decimal("0.0006")
-    assert not round_trip(deep, thin, FEES, Decimal("0.0001"), Decimal("0.4")).depth_short
-    walked = round_trip(BOOK, BOOK, FEES, NONE, Decimal(2))
+    assert not round_trip(deep, thin, FEES, Decimal("0.0001"), NONE, Decimal("0.4")).depth_short
+    walked = round_trip(BOOK, BOOK, FEES, NONE, NONE, Decimal(2))
     assert walked.slippage == 2 * Decimal("0.025")  # 101 - 98.5 over 100
     assert walked.total == Decimal("0.0531")  # and fees of 2 x 0.00155
 
@@ -85,6 +85,7 @@ def test_a_round_trip_at_size_walks_both_books_and_names_a_short_one() -> None:
         ("0.0036", "0.0001", 4, 36, 144, (72, 144)),
         ("0.0036", "0.0001", 1, 36, 36, None),  # no shorter interval
         ("0", "0.0001", 8, 0, 0, (0, 0)),
+        ("-0.0003", "0.0001", 8, 0, 0, (0, 0)),  # the basis pays for more than trading
     ],
 )
 def test_costs_are_earned_after_whole_settlements_also_at_the_shorter_interval(
@@ -110,7 +111,7 @@ def test_without_a_positive_rate_costs_are_never_earned(rate: str) -> None:
 
 def test_capacity_is_the_largest_size_whose_walk_is_earned_in_time() -> None:
     def of(rate: str, lot: str = "0.001") -> tuple[Decimal, bool]:
-        return capacity(BOOK, BOOK, FEES, NONE, Decimal(rate), 10, Decimal(lot))
+        return capacity(BOOK, BOOK, FEES, NONE, NONE, Decimal(rate), 10, Decimal(lot))
 
     # At the touch: 0.0031 of fees and two spreads of 0.02, 0.0431 in all.
     assert of("0.00430") == (Decimal(0), False)
@@ -128,7 +129,7 @@ def test_capacity_agrees_with_trying_every_lot(rate: int) -> None:
     lot, per = Decimal("0.05"), Decimal(rate).scaleb(-4)
     tried = Decimal(0)
     for count in range(1, 81):
-        trip = round_trip(BOOK, BOOK, FEES, NONE, lot * count)
+        trip = round_trip(BOOK, BOOK, FEES, NONE, NONE, lot * count)
         if trip.total <= per * 3 and not trip.depth_short:
             tried = lot * count
-    assert capacity(BOOK, BOOK, FEES, NONE, per, 3, lot)[0] == tried
+    assert capacity(BOOK, BOOK, FEES, NONE, NONE, per, 3, lot)[0] == tried

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from shared.domain.instrument import Category
+from shared.domain.market import BasisLevel
 from shared.domain.view import MarketView, PerpPrices
 from tests.support.markets import EIGHT_HOURS, INSTANT, MIDNIGHT, pair, quote, settlements
 
@@ -49,6 +50,16 @@ def test_settlements_come_in_any_order_once_and_only_the_newest_are_kept() -> No
         Decimal("0.2"),
         Decimal("0.3"),
     ]
+
+
+def test_basis_levels_come_in_any_order_once_and_the_oldest_are_forgotten() -> None:
+    view = MarketView([pair()], keep=2)
+    for hour, rate in ((3, "0.3"), (1, "0.1"), (3, "0.9"), (2, "0.2")):
+        view.levelled(BasisLevel("BTCUSDT", MIDNIGHT + hour * 60 * MINUTE, Decimal(rate)))
+    view.levelled(BasisLevel("ETHUSDT", MIDNIGHT, Decimal(1)))  # nobody's
+    assert view.levels("BTCUSDT") == {
+        MIDNIGHT + hour * 60 * MINUTE: Decimal(rate) for hour, rate in ((2, "0.2"), (3, "0.3"))
+    }
 
 
 def test_an_instant_after_a_settlement_waits_until_its_rate_is_known() -> None:
