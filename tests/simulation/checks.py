@@ -45,7 +45,7 @@ SKEW: Final = timedelta(seconds=0.25)
 
 READ_OWNER: Final = "SELECT owner FROM execution.lease WHERE name = 'executor'"
 READ_SENT: Final = """
-    SELECT a.signed_at, a.purpose, a.created_at, a.quantity, a.state, a.plan_id,
+    SELECT a.signed_at, a.purpose, a.created_at, a.quantity, a.state, a.updated_at, a.plan_id,
            p.target_quantity, p.pair
     FROM execution.attempt a JOIN execution.plan p ON p.id = a.plan_id WHERE a.link_id = $1"""
 READ_KILL: Final = """
@@ -100,7 +100,10 @@ class Checks:
                 world.violated(f"O14: {process} signs while {self._owner!r} leads")
         elif world.loop.time() < self._may_send_at:
             world.violated(f"O15: {process} sends before an old send must have died")
-        if row["state"] not in ("submitting", "unknown"):  # unknown: the same id once more
+        # Unknown: the same id once more. What ended since it was signed, a fill that the stream told
+        # meanwhile, is on its way: the venue refuses a second order of that id.
+        ended = row["state"] not in ("submitting", "unknown")
+        if ended and row["updated_at"] <= signed_at:
             world.violated(f"O2: {ticket.link_id} is sent while {row['state']}")
         known = self._sent.get(ticket.link_id)
         if known is not None and (known[0] >= signed_at or known[1] != ticket.quantity):
