@@ -100,8 +100,8 @@ class Checks:
                 world.violated(f"O14: {process} signs while {self._owner!r} leads")
         elif world.loop.time() < self._may_send_at:
             world.violated(f"O15: {process} sends before an old send must have died")
-        # Unknown: the same id once more. What ended since it was signed, a fill that the stream told
-        # meanwhile, is on its way: the venue refuses a second order of that id.
+        # Unknown: the same id once more. A fill that the stream tells once it is signed may end the
+        # order before its first byte: the venue refuses a second one of that id.
         ended = row["state"] not in ("submitting", "unknown")
         if ended and row["updated_at"] <= signed_at:
             world.violated(f"O2: {ticket.link_id} is sent while {row['state']}")
