@@ -19,11 +19,18 @@ from shared.store.instruments import read_pairs
 from shared.store.pool import WritePool, open_pool
 from shared.venue.admission import Delisting
 from shared.venue.enforcement import deliver
-from tests.services.strategy.test_engine import Bell, engine, know_the_past, quotes
+from tests.services.strategy.test_engine import (
+    PAST,
+    Bell,
+    engine,
+    know_the_past,
+    quotes,
+    store_prices,
+)
 from tests.support.executor import EPOCH, MS, Rig, running, venue
 from tests.support.fake_feed import FakeFeed
 from tests.support.fake_gateway import FakeGateway
-from tests.support.markets import INSTANT, pair
+from tests.support.markets import EIGHT_HOURS, INSTANT, MIDNIGHT, pair
 from tests.support.servers import Database
 
 NOBODY: Any = None  # no bus: what has no loop here is never asked
@@ -72,6 +79,7 @@ async def desk(database: Database) -> AsyncIterator[Desk]:
         rules = InstrumentRecorder(feed=feed, pool=collecting, doorbell=Bell(), clock=CLOCK)
         await rules.refresh()
         await rules.prove([of.name], INSTANT)
+        await store_prices(database, MIDNIGHT - PAST * EIGHT_HOURS, MIDNIGHT)
         strategy = engine(deciding, Bell())
         await strategy.recover()
         await know_the_past(strategy)
