@@ -2,14 +2,16 @@
 
 One loop fills in whatever is missing behind the newest stored bar, be it a year or an hour, so that
 a start, a recovery and an ordinary hour are the same. The legs come first: decisions need no mark
-bar, a back-test over the store does. Before a settlement is stored its prices are
-asked for at once: whoever hears of the rate finds the basis beside it.
+bar, a back-test over the store does, so of the mark one pair's window is read at each look. Before
+a settlement is stored its prices are asked for at once: whoever hears of the rate finds the basis
+beside it.
 """
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any, Final
 
 import structlog
@@ -24,7 +26,6 @@ from shared.store.history import BarRow
 from shared.store.pool import UNAVAILABLE, WritePool
 
 LEGS: Final = ("spot", "linear")
-SERIES: Final = (*LEGS, "mark")
 HOUR: Final = timedelta(hours=1)
 WINDOW: Final = 2_999 * HOUR  # three pages of bars; each window is committed by itself
 LOOK_SECONDS: Final = 20.0
@@ -59,47 +60,51 @@ class BarRecorder:
 
     async def record(self, symbols: Sequence[str]) -> None:
         """Fill in what has closed, again and again; a venue or store that is away is waited for."""
-        while True:
+        for turn in count():
             try:
                 now = await self._venue_now()
-                count = await _sum_of(self.fill(symbol, now, LEGS) for symbol in symbols)
-                if not self.backfilled:
+                new = await _sum_of(self.fill(symbol, now) for symbol in symbols)
+                if self.backfilled:
+                    await self._fill("mark", symbols[turn % len(symbols)], _last(now), windows=1)
+                else:
                     self.backfilled = True
-                    log.info("bars_backfilled", rows=count, symbols=len(symbols))
-                await _sum_of(self.fill(symbol, now) for symbol in symbols)
+                    log.info("bars_backfilled", rows=new, symbols=len(symbols))
             except (Transient, *UNAVAILABLE) as error:
                 log.warning("bars_unavailable", detail=str(error))
                 await self._clock.sleep(BUSY_RETRY_SECONDS)
                 continue
             await self._clock.sleep(LOOK_SECONDS)
 
-    async def fill(self, symbol: str, until: datetime, series: Sequence[str] = SERIES) -> int:
-        """Store the hours of a pair that had closed at ``until`` (venue time); return the new rows.
+    async def fill(self, symbol: str, until: datetime) -> int:
+        """Store the hours of both legs that had closed at ``until`` (venue time); return how many.
 
         Raises: Transient when the venue does not answer in time.
         """
-        last = until.replace(minute=0, second=0, microsecond=0) - HOUR
-        return await _sum_of(self._fill(one, symbol, last) for one in series)
+        return await _sum_of(self._fill(leg, symbol, _last(until)) for leg in LEGS)
 
     async def before_settlement(self, symbol: str, settled_at: datetime) -> None:
         """Store the prices at a settlement if that can be had soon; the loop tries on if not."""
         try:
             async with asyncio.timeout(SOON_SECONDS):
-                await self.fill(symbol, settled_at, LEGS)
+                await self.fill(symbol, settled_at)
         except (TimeoutError, Transient, *UNAVAILABLE) as error:
             log.warning(
                 "bars_late", symbol=symbol, settled_at=settled_at.isoformat(), detail=str(error)
             )
 
-    async def _fill(self, series: str, symbol: str, last: datetime) -> int:
+    async def _fill(
+        self, series: str, symbol: str, last: datetime, windows: int | None = None
+    ) -> int:
+        """Store what is missing up to the hour ``last``, at most so many windows of it."""
         async with self._filling[series, symbol]:
-            count, first = 0, await self._first(series, symbol, last)
-            while first <= last:
+            new, first = 0, await self._first(series, symbol, last)
+            while first <= last and windows != 0:
                 end = min(first + WINDOW, last)
                 bars = await self._fetch(series, symbol, first, end)
-                count += await self._insert(series, symbol, bars)
+                new += await self._insert(series, symbol, bars)
                 first = end + HOUR
-            return count
+                windows = None if windows is None else windows - 1
+            return new
 
     async def _first(self, series: str, symbol: str, last: datetime) -> datetime:
         """Return the hour after the newest bar; where there is none, where history begins."""
@@ -138,6 +143,11 @@ class BarRecorder:
         while (now := await self._feed.venue_time()) is None:
             await self._clock.sleep(0.05)
         return now
+
+
+def _last(until: datetime) -> datetime:
+    """Return when the last hour opened that had closed by then."""
+    return until.replace(minute=0, second=0, microsecond=0) - HOUR
 
 
 async def _sum_of(parts: Iterable[Coroutine[Any, Any, int]]) -> int:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from services.collector.bars import SERIES, SOON_SECONDS, WINDOW, BarRecorder
+from services.collector.bars import LEGS, LOOK_SECONDS, SOON_SECONDS, WINDOW, BarRecorder
 from shared.domain.errors import ExchangeUnavailable, Transient
 from shared.domain.instrument import Category
 from shared.domain.market import BasisLevel
@@ -78,12 +78,36 @@ async def stored(kit: Kit, series: str) -> list[tuple[datetime, Decimal, Decimal
     return [tuple(row) for row in rows]
 
 
-async def test_closed_hours_of_both_legs_and_the_mark_are_stored(kit: Kit, feed: Hours) -> None:
-    assert await recorder(kit).fill("BTCUSDT", NOW) == 9
+async def test_closed_hours_of_both_legs_are_stored(kit: Kit, feed: Hours) -> None:
+    assert await recorder(kit).fill("BTCUSDT", NOW) == 6
     opens = [FIRST + n * HOUR for n in range(3)]
     assert await stored(kit, "spot") == [(at, Decimal(100), Decimal(2)) for at in opens]
     assert await stored(kit, "linear") == [(at, Decimal("100.1"), Decimal(2)) for at in opens]
-    assert await stored(kit, "mark") == [(at, Decimal("100.05"), None) for at in opens]
+
+
+async def test_the_mark_follows_a_window_at_a_look(kit: Kit, feed: Hours) -> None:
+    """Nothing that is decided waits for it, so it takes no time from what is."""
+    looks = ManualClock()
+    bars = recorder(kit, looks, 2 * WINDOW)
+
+    async def record() -> None:
+        await bars.record(["BTCUSDT"])
+
+    async def marks() -> int:
+        return len(await stored(kit, "mark"))
+
+    async with kit.running(record):
+        await until(lambda: bars.backfilled)
+        assert await marks() == 0
+        for wanted in (3000, 5999):
+            await until(lambda: looks.waiting == 1)
+            await looks.advance(LOOK_SECONDS)
+            await until(lambda: looks.waiting == 1)
+            assert await marks() == wanted
+        assert {end - start for name, start, end in feed.asked if name == "mark"} == {
+            WINDOW,
+            WINDOW - HOUR,
+        }
 
 
 async def test_a_second_fill_asks_for_nothing_and_a_later_one_for_what_is_new(
@@ -96,8 +120,8 @@ async def test_a_second_fill_asks_for_nothing_and_a_later_one_for_what_is_new(
     assert feed.asked == []
     feed.closed = NOW + HOUR
     again = recorder(kit)  # as after a restart: the store tells where to go on
-    assert await again.fill("BTCUSDT", NOW + HOUR) == 3
-    assert sorted(feed.asked) == [(s, FIRST + 3 * HOUR, FIRST + 3 * HOUR) for s in sorted(SERIES)]
+    assert await again.fill("BTCUSDT", NOW + HOUR) == 2
+    assert sorted(feed.asked) == [(s, FIRST + 3 * HOUR, FIRST + 3 * HOUR) for s in sorted(LEGS)]
 
 
 async def test_an_hour_the_venue_does_not_show_yet_is_asked_for_again(
@@ -105,24 +129,24 @@ async def test_an_hour_the_venue_does_not_show_yet_is_asked_for_again(
 ) -> None:
     feed.closed = NOW - HOUR
     bars = recorder(kit)
-    assert await bars.fill("BTCUSDT", NOW) == 6
+    assert await bars.fill("BTCUSDT", NOW) == 4
     feed.closed = NOW
-    assert await bars.fill("BTCUSDT", NOW) == 3
+    assert await bars.fill("BTCUSDT", NOW) == 2
 
 
 async def test_a_year_comes_in_windows_and_a_broken_one_goes_on_where_it_ended(
     kit: Kit, feed: Hours
 ) -> None:
     year = timedelta(days=365)
-    feed.answers = 3
+    feed.answers = 2
     with pytest.raises(Transient):
         await recorder(kit, ManualClock(auto=True), year).fill("BTCUSDT", NOW)
-    kept = {series: len(await stored(kit, series)) for series in SERIES}
-    assert kept == dict.fromkeys(SERIES, 3000)
+    kept = {series: len(await stored(kit, series)) for series in LEGS}
+    assert kept == dict.fromkeys(LEGS, 3000)
     feed.answers = None
     feed.asked.clear()
-    assert await recorder(kit, history=year).fill("BTCUSDT", NOW) == 3 * 5761
-    for series in SERIES:
+    assert await recorder(kit, history=year).fill("BTCUSDT", NOW) == 2 * 5761
+    for series in LEGS:
         begun = min(start for name, start, _ in feed.asked if name == series)
         assert begun == NOW.replace(second=0) - HOUR - year + kept[series] * HOUR
     assert max(end - start for _, start, end in feed.asked) == WINDOW
