@@ -53,7 +53,10 @@ def address(file: Path) -> str:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-def test_a_worker_killed_half_way_changes_nothing(tmp_path: Path, start: Start) -> None:
+def test_a_worker_killed_half_way_changes_nothing(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.backtest.sweep.cluster.CONNECT", "120s")  # other tests run beside
     file = tmp_path / "scheduler.json"
     start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
     where = address(file)
