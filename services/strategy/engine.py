@@ -29,6 +29,7 @@ from shared.domain.order import content_id
 from shared.domain.policy import CarryPolicy
 from shared.domain.portfolio import Portfolio, apply
 from shared.domain.strategy import Decision
+from shared.domain.universe import Reason, exclusion
 from shared.domain.view import MarketView, PerpPrices
 from shared.runtime.clock import Clock
 from shared.runtime.crash import CrashPoint, reached
@@ -100,6 +101,8 @@ class Engine:
         self._in_doubt = False
         self.decisions = 0
         self.late = 0
+        self.in_the_dark: dict[str, str] = {}
+        """Held pairs that can be judged no more, and what is missing of each (S8)."""
 
     @property
     def last_instant(self) -> datetime | None:
@@ -278,6 +281,7 @@ class Engine:
                 await insert_late_instants(connection, missed, "overrun", now)
         self._in_doubt = False
         self._committed(instant, rows, missed, decision_id)
+        self._say_in_the_dark(decision, inputs)
 
     def _committed(
         self,
@@ -305,6 +309,21 @@ class Engine:
             log.warning("instant_late", venue_at=venue_at.isoformat())
         if rows:
             self._doorbell.notify()
+
+    def _say_in_the_dark(self, decision: Decision, inputs: DecisionInputs) -> None:
+        """Say once of each held pair that it can be judged no more: it stays, for whatever pays."""
+        unknown = {}
+        for appraisal in decision.appraisals:
+            if appraisal.reason is Reason.NOT_KNOWN:
+                market = inputs.market.pairs[appraisal.pair]
+                missing = exclusion(market, inputs.policy, decision.instant)
+                unknown[appraisal.pair] = "" if missing is None else missing.value
+        for pair, what in unknown.items():
+            if self.in_the_dark.get(pair) != what:
+                log.warning("held_pair_not_known", pair=pair, missing=what)
+        for pair in self.in_the_dark.keys() - unknown.keys():
+            log.info("held_pair_known_again", pair=pair)
+        self.in_the_dark = unknown
 
     def _missed(self, instant: datetime) -> list[datetime]:
         if self._last is None:

@@ -48,7 +48,7 @@ async def run(settings: Settings) -> None:
         open_pool(settings.database.dsn, application=SERVICE) as pool,
         open_redis(settings.redis.url) as redis,
     ):
-        probe = Probe(pool, redis, clock)
+        probe = Probe(pool, redis, clock, metrics)
         async with HealthServer(
             metrics, host=settings.http.host, port=settings.http.port, ready=probe.missing
         ):
@@ -123,10 +123,13 @@ class Ears:
 class Probe:
     """Says whether the strategy is fit for work, to probes and once a second to the store."""
 
-    def __init__(self, pool: WritePool, redis: Redis, clock: Clock) -> None:
+    def __init__(self, pool: WritePool, redis: Redis, clock: Clock, metrics: Metrics) -> None:
         self._pool = pool
         self._redis = redis
         self._clock = clock
+        self._in_the_dark = metrics.gauge(
+            "in_the_dark_count", "Held pairs that cannot be judged, because a number is missing"
+        )
         self.engine: Engine | None = None
 
     async def missing(self) -> Sequence[str]:
@@ -138,6 +141,7 @@ class Probe:
         """Store a heartbeat each second; a store that is away is waited for."""
         while True:
             venue_at = None if self.engine is None else self.engine.last_instant
+            self._in_the_dark.set(0 if self.engine is None else len(self.engine.in_the_dark))
             with contextlib.suppress(*STORE_UNAVAILABLE):
                 now = self._clock.now()
                 await beat(self._pool, SERVICE, self.engine is not None, "", venue_at, now)

@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from services.strategy.engine import Engine, Pace
 from services.strategy.replay import replay
@@ -151,6 +152,30 @@ async def test_without_the_basis_at_the_settlement_nothing_is_opened_until_it_is
                 "ORDER BY decided_at"
             )
     assert [row[0] for row in said] == ["basis_missing", "worth_opening"]
+
+
+async def test_s8_a_held_pair_that_can_be_judged_no_more_is_told_of_until_it_can(
+    database: Database,
+) -> None:
+    at = MIDNIGHT + EIGHT_HOURS
+    async with open_pool(database.dsn_for("carry_strategy"), application="test") as pool:
+        strategy = engine(pool, Bell())
+        await strategy.recover()
+        await know_the_past(strategy)
+        await strategy.quoted(quotes())
+        assert strategy.in_the_dark == {}
+        await strategy.settled(FundingSettled("BTCUSDT", Decimal("0.0005"), at, Decimal(8), at))
+        with capture_logs() as said:
+            await strategy.quoted(quotes(hours=8))
+            assert strategy.in_the_dark == {"BTCUSDT": "basis_missing"}
+            await strategy.quoted(quotes(hours=9))
+            await store_prices(database, at, at)
+            await strategy.quoted(quotes(hours=10))
+        assert strategy.in_the_dark == {}
+    assert [line["event"] for line in said if line["event"].startswith("held_")] == [
+        "held_pair_not_known",
+        "held_pair_known_again",
+    ]
 
 
 RATES = """
