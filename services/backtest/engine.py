@@ -14,6 +14,7 @@ from typing import Final
 from services.backtest.assumptions import Assumptions
 from services.backtest.holdings import STABLE, Holdings
 from services.backtest.products import pairs
+from services.backtest.quotes import Quotes
 from services.backtest.result import BookedFill as BookedFill
 from services.backtest.result import EquityPoint as EquityPoint
 from services.backtest.result import Liquidation, Membership
@@ -38,7 +39,6 @@ from shared.domain.strategy import Appraisal, Decision, Verdict, decide
 from shared.domain.view import MarketView, PerpPrices
 from shared.history.records import Bar, History, Settlement
 from shared.history.rules import ProductRules, venue_rule
-from shared.venue.books import book_around
 from shared.venue.enforcement import deliver, enforce_margin, settled_equity
 from shared.venue.exchange import Exchange
 from shared.venue.records import OrderRequest
@@ -113,6 +113,7 @@ class _Run:
         self._timeline = Timeline(history, self._pairs, self._start_ms, ms_of(end))
         rules = [venue_rule(p) for p in products if p.symbol in self._pairs]
         self._venue = Exchange(rules, {STABLE: deposit}, self._start_ms)
+        self._quotes = Quotes(self._venue, self._products)
         self._view = MarketView(
             self._pairs.values(), policy.settlements_most, policy.forecast_settlements
         )
@@ -186,6 +187,7 @@ class _Run:
     def _sell(self, name: str, quantity: Decimal, instant: datetime) -> None:
         """Sell spot at the book that stands; what it does not take, or is too little, is kept."""
         if quantity > ZERO:
+            self._quotes.deepen(name)
             try:
                 self._venue.place(OrderRequest("spot", name, "Sell", "Market", quantity))
             except VenueRefused as error:
@@ -199,6 +201,8 @@ class _Run:
         # Reckoning the margin takes longer than the rest of an hour, and cash alone mostly does.
         if not worth or settled_equity(venue) >= worth:
             return
+        for name in self._positions:
+            self._quotes.deepen(name)
         before, booked = self._held.equity(self._view.markets), len(self._result.fills)
         if not enforce_margin(venue):
             return
@@ -267,11 +271,7 @@ class _Run:
             bar.mark, bar.spot, None, *self._timeline.next_funding(name, at_ms), instant
         )
         for category, close in ((Category.SPOT, bar.spot), (Category.LINEAR, bar.perp)):
-            product = self._products[category.value, name]
-            bids, asks = book_around(
-                close, product.tick, product.step, product.half_spread_bps, product.level_notional
-            )
-            self._venue.set_book(category.value, name, bids, asks)
+            bids, asks = self._quotes.show(category, name, close)
             quote = Quote(bids[0][0], bids[0][1], asks[0][0], asks[0][1], instant)
             self._view.quoted(
                 category, name, quote, prices if category is Category.LINEAR else None
@@ -381,6 +381,7 @@ class _Run:
         raise InvariantViolation(f"{name}: a plan did not end within {STEPS_MAX} steps")
 
     def _place(self, name: str, send: Send, instant: datetime) -> None:
+        self._quotes.deepen(name)
         try:
             self._venue.place(
                 OrderRequest(
