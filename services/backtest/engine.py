@@ -20,6 +20,7 @@ from services.backtest.result import EquityPoint as EquityPoint
 from services.backtest.result import Liquidation, Membership
 from services.backtest.result import RunResult as RunResult
 from services.backtest.result import Skip as Skip
+from services.backtest.stress import fuller
 from services.backtest.timeline import QUOTES_AFTER as QUOTES_AFTER
 from services.backtest.timeline import Timeline, instant_of, ms_of, settlement_of
 from services.backtest.timeline import coverage as coverage
@@ -403,4 +404,7 @@ class _Run:
         self._result.refused[key] = self._result.refused.get(key, 0) + 1
 
     def _mark(self, instant: datetime) -> None:
+        self._result.fullest = fuller(
+            self._result.fullest, instant, self._venue, self._positions, self._policy
+        )
         self._result.curve.append(self._held.point(instant, self._view.markets))

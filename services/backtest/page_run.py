@@ -67,6 +67,7 @@ def run_page(record: Record) -> Page:
         **honesty(record),
         "by_symbol": tables.by_symbol(record["by_pair"]),
         "passed_over": tables.passed_over(record["passed_over"]),
+        "bad_days": tables.bad_days(record.get("bad_days")),
         "skipped": tables.skipped(record.get("skipped")),
         **tables.by_pair(record),
         **tables.trades(record, end),

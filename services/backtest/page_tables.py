@@ -80,6 +80,41 @@ def skipped(found: Mapping[str, Any] | None) -> Page | None:
     }
 
 
+def bad_days(found: Mapping[str, Any] | None) -> Page | None:
+    """Return the table of what each gap would have cost; None where nothing was held."""
+    if not found:
+        return None
+    at = instant(datetime.fromisoformat(found["at"]))
+    caps = [
+        f"{name.removesuffix('USDT')} {percent(float(rate))}"
+        for name, rate in found["rates"].items()
+    ]
+    unwind = percent(float(found["unwind"]), sign=False)
+    gross = usdt(found["gross"], sign=False, places=0)
+    return {
+        "note": f"at the fullest hour, {at}: {gross} USDT short; three settlements at the cap "
+        f"({', '.join(caps)}), "
+        f"then unwound at a loss of {unwind}",
+        "rows": [
+            {
+                "name": percent(float(row["move"]), places=0),
+                "result": usdt(row["result"]),
+                "tone": tone(row["result"]),
+                "left": _left(row),
+            }
+            for row in found["rows"]
+        ],
+    }
+
+
+def _left(row: Mapping[str, str | None]) -> str:
+    """Return how far prices may still go; a hedged account minds a rise alone, as a rule."""
+    ways = [percent(float(move), places=0) for move in (row["up"], row["down"]) if move is not None]
+    if row["up"] is not None and Decimal(row["up"]) == 0:
+        return "liquidated"
+    return " or ".join(ways) or "any distance"
+
+
 def _bps(rate: str | None) -> str:
     return NONE if rate is None else usdt(Decimal(rate).scaleb(4), places=1)
 

@@ -98,6 +98,7 @@ def walk_page(record: Record) -> Page:
         **honesty(record),
         "by_symbol": None,
         "passed_over": None,
+        "bad_days": None,
         "skipped": None,
         "by_pair": None,
         "trades": None,

@@ -17,6 +17,7 @@ import numpy as np
 from services.backtest.daily import daily_of
 from services.backtest.honesty import Assumption, flattering, not_assumed, priced_in
 from services.backtest.skipped import skipped_table
+from services.backtest.stress import bad_days
 from services.backtest.summary import Summary, as_json
 from services.backtest.text import duration
 from services.backtest.trades import Breakdown, Trade, break_down
@@ -73,6 +74,7 @@ def run_record(
         "flattering": [as_stored(a) for a in flatters],
         "not_assumed": [as_stored(a) for a in not_assumed(found)],
         "priced_in": plain(priced_in(result.net, flatters)),
+        "bad_days": bad_days(result.fullest, products, policy.carry),
         "skipped": skipped_table(result.skips, history, policy.carry.hold),
     }
     return with_id(record)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from shared.domain.margin import Account
 from shared.domain.money import ZERO
 from shared.domain.order import Fill
 
@@ -59,6 +60,15 @@ class Skip:
     cost: float
 
 
+@dataclass(frozen=True, slots=True)
+class FullestHour:
+    """The account when ``gross``, the worth of all shorts in USDT, was the greatest."""
+
+    at: datetime
+    gross: Decimal
+    account: Account
+
+
 @dataclass
 class RunResult:
     """What a run said and did. ``targets`` are (pair, base quantity, venue instant).
@@ -87,6 +97,7 @@ class RunResult:
     delisted: list[tuple[str, datetime]] = field(default_factory=list)
     liquidations: list[Liquidation] = field(default_factory=list)
     ended_by_liquidation: bool = False
+    fullest: FullestHour | None = None
 
     @property
     def net(self) -> Decimal:

@@ -5,7 +5,7 @@ in full, and a negative balance of the settlement coin is a loan that binds marg
 Source: Bybit V5, account, cross-margin formulas.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
@@ -112,13 +112,14 @@ def tail_reserve_rate(
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A bad day: all prices move by a fraction, then ``settlements`` at one rate, then we unwind.
+    """A bad day: all prices move by a fraction, then ``settlements``, then we unwind.
 
+    ``funding_rates`` are by pair, each at every settlement; a pair without one settles nothing.
     ``unwind_cost`` is a fraction of the notional, of both legs together.
     """
 
     price_move: Decimal
-    funding_rate: Decimal
+    funding_rates: Mapping[str, Decimal]
     settlements: int
     unwind_cost: Decimal
 
@@ -139,7 +140,8 @@ def stressed(account: Account, scenario: Scenario) -> Stressed:
     result, cash, moved = ZERO, account.cash, []
     for of in account.exposures:
         mark = of.mark_price * (ONE + scenario.price_move)
-        funding = -of.perp_quantity * mark * scenario.funding_rate * scenario.settlements
+        rate = scenario.funding_rates.get(of.pair, ZERO)
+        funding = -of.perp_quantity * mark * rate * scenario.settlements
         drift = (of.spot_quantity + of.perp_quantity) * (mark - of.mark_price)
         result += funding + drift - abs(of.perp_quantity) * mark * scenario.unwind_cost
         cash += funding

@@ -175,7 +175,9 @@ def test_the_tail_reserve_is_the_worst_funding_while_unwinding_and_its_slippage(
 def test_a_bad_day_is_priced_in_money_and_in_what_is_left_of_the_line() -> None:
     # 100 of each leg, 50 in cash; 60 % up, three settlements at -2 %, unwinding costs 1 %.
     account = Account(Decimal(50), (exposure(collateral="0.9"),))
-    bad = stressed(account, Scenario(Decimal("0.6"), Decimal("-0.02"), 3, Decimal("0.01")))
+    bad = stressed(
+        account, Scenario(Decimal("0.6"), {"BTCUSDT": Decimal("-0.02")}, 3, Decimal("0.01"))
+    )
     # The move nets out; funding 160 x 0.06 = 9.6, unwinding 1.6.
     assert bad.result == Decimal("-11.2")
     # Cash 40.4, short at -60, spot 160: 40.4 - 60 + 144 - 1.6 = 122.8 over 160 x (1 - 0.9 + 0.01).
@@ -184,7 +186,7 @@ def test_a_bad_day_is_priced_in_money_and_in_what_is_left_of_the_line() -> None:
 
 def test_what_is_not_hedged_pays_for_the_move() -> None:
     account = Account(Decimal(50), (exposure(quantity="1", spot="0.9"),))
-    bad = stressed(account, Scenario(Decimal("0.1"), ZERO, 0, ZERO))
+    bad = stressed(account, Scenario(Decimal("0.1"), {}, 0, ZERO))
     assert bad.result == Decimal("-1")  # a tenth of a coin short, up by ten
 
 
