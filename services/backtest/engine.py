@@ -202,8 +202,6 @@ class _Run:
         # Reckoning the margin takes longer than the rest of an hour, and cash alone mostly does.
         if not worth or settled_equity(venue) >= worth:
             return
-        for name in self._positions:
-            self._quotes.deepen(name)
         before, booked = self._held.equity(self._view.markets), len(self._result.fills)
         if not enforce_margin(venue):
             return

@@ -146,25 +146,34 @@ def _past_of(rates: Floats) -> _Past:
     label = np.searchsorted([bound for bound, _ in BELOW], percentile, side="right")
     mean = np.mean(windows, axis=1, keepdims=True)
     apart = windows - mean
-    power = np.sum(apart**2, axis=1)
+    power = np.einsum("ij,ij->i", apart, apart)
     still = is_constant(windows)
-    lagged = np.sum(apart[:, 1:] * apart[:, :-1], axis=1) / np.where(still, 1.0, power)
-    up = windows > 0.0
-    before, after = up[:, :-1], up[:, 1:]
-    positives = np.sum(up, axis=1)
+    together = np.einsum("ij,ij->i", apart[:, 1:], apart[:, :-1])
+    up = rates > 0.0
+    before, after = up[:-1], up[1:]
+    positives = _counts(up, WINDOW)
+    seen = _counts(before, WINDOW - 1)  # positive rates that another followed within the window
+    gained = np.lib.stride_tricks.sliding_window_view(np.where(up, rates, 0.0), WINDOW)
+    lost = np.lib.stride_tricks.sliding_window_view(np.where(up, 0.0, rates), WINDOW)
     return _Past(
         average=ema(rates, EMA_SPAN),
         lines=rolling_trend(rates, TREND_WINDOW),
         label=np.where(np.isfinite(percentile), label, -1),
         mean=mean[:, 0],
         apart=apart[:, -1],
-        kept=np.where(still, 0.0, np.clip(lagged, 0.0, 0.99)),
-        is_up=up[:, -1],
-        stay=(np.sum(before & after, axis=1) + 1.0) / (np.sum(before, axis=1) + 2.0),
-        rise=(np.sum(~before & after, axis=1) + 1.0) / (np.sum(~before, axis=1) + 2.0),
-        gain=np.sum(np.where(up, windows, 0.0), axis=1) / np.maximum(positives, 1),
-        other=np.sum(np.where(up, 0.0, windows), axis=1) / np.maximum(WINDOW - positives, 1),
+        kept=np.where(still, 0.0, np.clip(together / np.where(still, 1.0, power), 0.0, 0.99)),
+        is_up=up[WINDOW - 1 :],
+        stay=(_counts(before & after, WINDOW - 1) + 1.0) / (seen + 2.0),
+        rise=(_counts(~before & after, WINDOW - 1) + 1.0) / (WINDOW - 1 - seen + 2.0),
+        gain=np.sum(gained, axis=1) / np.maximum(positives, 1),
+        other=np.sum(lost, axis=1) / np.maximum(WINDOW - positives, 1),
     )
+
+
+def _counts(flags: NDArray[np.bool_], window: int) -> NDArray[np.int64]:
+    """Return how many of each ``window`` of ``flags`` are set, (n - window + 1,)."""
+    total = np.append(0, np.cumsum(flags))
+    return np.asarray(total[window:] - total[:-window], dtype=np.int64)
 
 
 def _components(past: _Past, horizon: int, realised: Floats) -> Floats:

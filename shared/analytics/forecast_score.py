@@ -6,7 +6,6 @@ Sources: Diebold & Mariano (1995) for the test, with the long-run variance of Ne
 Harvey, Leybourne & Newbold (1997) for its correction and its Student distribution.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -106,18 +105,21 @@ def _p_value(gains: Floats, horizon: int) -> Floats:
     n = gains.shape[1]
     mean = np.mean(gains, axis=1)
     apart = gains - mean[:, np.newaxis]
-    variance = np.mean(apart**2, axis=1)
-    for lag, together in enumerate(_together(apart, min(horizon, n - 1)), 1):
-        variance += 2.0 * (1.0 - lag / (horizon + 1.0)) * together / n
+    lags = np.arange(1, min(horizon, n - 1) + 1)
+    bartlett = 1.0 - lags / (horizon + 1.0)
+    variance = np.mean(apart**2, axis=1) + 2.0 / n * (_together(apart, len(lags)) @ bartlett)
     shrunk = max((n + 1.0 - 2.0 * horizon + horizon * (horizon - 1.0) / n) / n, 0.0)
     still = variance <= 0.0
     t = mean * np.sqrt(shrunk * n / np.where(still, 1.0, variance))
     return np.asarray(np.where(still, 1.0, stdtr(n - 1, -t)), dtype=np.float64)
 
 
-def _together(apart: Floats, lags: int) -> Iterable[Floats]:
-    """Return the sums of products a lag apart, for lags from one on; (k, n) to (k,) each."""
+def _together(apart: Floats, lags: int) -> Floats:
+    """Return the sums of products a lag apart, for lags from one on; (k, n) to (k, lags)."""
+    n = apart.shape[1]
     if len(apart) == 1:  # at once: the newest alone is scored at every settlement
-        row = apart[0]
-        return np.correlate(row, row, "full")[len(row) : len(row) + lags, np.newaxis]
-    return (np.sum(apart[:, lag:] * apart[:, :-lag], axis=1) for lag in range(1, lags + 1))
+        return np.correlate(apart[0], apart[0], "full")[np.newaxis, n : n + lags]
+    products = [
+        np.einsum("ij,ij->i", apart[:, lag:], apart[:, :-lag]) for lag in range(1, lags + 1)
+    ]
+    return np.stack(products, axis=1) if products else np.empty((len(apart), 0))
