@@ -1,12 +1,16 @@
 """The exact engine on the sample: honest about time, exact to the last digit, repeatable."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from services.backtest.engine import RunResult, run_carry
+from services.backtest.trades import break_down
+from shared.domain.funding import funding_payment
 from shared.domain.policy import CarryPolicy, ExecutionPolicy
 from shared.domain.risk import RiskLimits
 from shared.history.files import read_history
@@ -19,10 +23,12 @@ from shared.history.records import (
     SymbolHistory,
 )
 from shared.history.rules import sample_rules
+from shared.venue.exchange import Exchange
 
 START = datetime(2023, 11, 11, tzinfo=UTC)
 DAY = timedelta(days=1)
 DEPOSIT = Decimal(100_000)
+TOLD = "services.backtest.trades.funding_payment"
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +198,26 @@ def test_too_little_capital_is_refused_by_the_margin_limit_and_trades_nothing() 
     )
     assert result.fills == []
     assert set(result.refused) == {"margin"}
+
+
+def test_each_settlement_is_worked_out_once_however_long_the_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Trap 26: held twice as long, twice the work; sums made anew at each payment are quadratic."""
+    history, made = flat_history("0.0005"), {"paid": 0, "told": 0}
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def counting(*args: Any) -> Any:
+            made[name] += 1
+            return function(*args)
+
+        return counting
+
+    monkeypatch.setattr(Exchange, "settle", counted("paid", Exchange.settle))
+    monkeypatch.setattr(TOLD, counted("told", funding_payment))
+    for days, settlements in ((2, 5), (4, 11)):
+        made.update(paid=0, told=0)
+        result = run(history, days=days)
+        break_down(result, history, sample_rules())
+        assert result.settlements == settlements
+        assert made == {"paid": settlements, "told": settlements}
