@@ -197,9 +197,19 @@ function ValueSum({ row }: { row: OpportunityView }) {
           words="Expected value"
           value={<span className={toneOf(row.value, 5)}>{bps(row.value, 1)}</span>}
         />
+        {row.return_on_capital !== null && (
+          <Line words="On all capital, ± one deviation" value={onCapital(row)} />
+        )}
       </div>
     </Block>
   );
+}
+
+function onCapital(row: OpportunityView): string {
+  const mean = percent(row.return_on_capital, 2, "flow");
+  return row.return_on_capital_error === null
+    ? mean
+    : `${mean} ± ${percent(row.return_on_capital_error, 2)}`;
 }
 
 function Size({ row }: { row: OpportunityView }) {

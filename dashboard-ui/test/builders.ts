@@ -83,6 +83,7 @@ export function opportunity(
     capacity_is_open: false,
     funding_error: null,
     return_on_capital: null,
+    return_on_capital_error: null,
     break_even_shorter_settlements: null,
     break_even_shorter_hours: null,
     loss_probability: null,

@@ -158,6 +158,7 @@ const opportunity = (
   capacity_is_open: true,
   funding_error: "0.0011",
   return_on_capital: (Number(value) / 1.025).toFixed(6),
+  return_on_capital_error: "0.0058",
   break_even_shorter_settlements: settlements === null ? null : settlements * 2,
   break_even_shorter_hours: settlements === null ? null : String(settlements * 8),
   loss_probability: "0.17",

@@ -160,6 +160,8 @@ describe("opportunities", () => {
       loss_probability_limit: "0.25",
       basis_percentile: "0.3725",
       basis_percentile_limit: "0.10",
+      return_on_capital: "0.00366",
+      return_on_capital_error: "0.008",
       break_even_shorter_settlements: 22,
       break_even_shorter_hours: "88",
     });
@@ -175,6 +177,7 @@ describe("opportunities", () => {
     expect(drawer.getByText("Cluster notional")).toBeTruthy();
     expect(within(drawer.getByRole("region", { name: "Risk" })).getByText("17 %")).toBeTruthy();
     expect(drawer.getByText("22 / 88")).toBeTruthy();
+    expect(drawer.getByText("+0.37 % ± 0.80 %")).toBeTruthy();
     const funding = within(drawer.getByRole("region", { name: "Funding" }));
     expect(funding.getByText("Basis among the past / asked")).toBeTruthy();
     expect(funding.getByText("37 % / 10 %")).toBeTruthy();

@@ -15,7 +15,7 @@ from services.api.schemas import (
     SizeLimitView,
 )
 from services.api.words import decimal_of, sentence
-from shared.domain.money import ZERO, ratio
+from shared.domain.money import ONE, ZERO, ratio
 from shared.domain.profit import WIDE
 from shared.store.views.decisions import DecisionRow, IntentOutcome
 
@@ -121,8 +121,19 @@ def _row(rank: int, appraisal: Mapping[str, Any], decision: DecisionRow) -> Oppo
         kelly_share=decimal_of(appraisal.get("kelly")),
         hold_left_settlements=appraisal.get("hold_left"),
         signals=_signals(appraisal.get("signals")),
+        return_on_capital_error=_error_on_capital(appraisal, decision.policy),
         **rates,
     )
+
+
+def _error_on_capital(appraisal: Mapping[str, Any], policy: Mapping[str, Any]) -> Decimal | None:
+    """Return what the hold may miss by over all the capital it binds: spot, margin and reserve."""
+    deviation = decimal_of((appraisal.get("signals") or {}).get("hold_deviation"))
+    margin = decimal_of(policy.get("maintenance_rate"))
+    reserve = decimal_of(appraisal.get("reserve_rate"))
+    if deviation is None or margin is None or reserve is None:
+        return None
+    return tidy(ratio(deviation, ONE + margin + reserve))
 
 
 def _limits(appraisal: Mapping[str, Any]) -> list[SizeLimitView]:

@@ -213,7 +213,8 @@ class OpportunityView(View):
     ``expected_funding`` minus ``cost`` is ``value``, all fractions of notional over ``hold_hours``.
     ``break_even_settlements`` is rounded up; ``_shorter`` is what it would be at the next shorter
     interval. ``funding_error`` is the standard error of ``expected_funding``, ``return_on_capital``
-    the value over all capital bound, ``capacity_quantity`` the largest size that breaks even within
+    the value over all capital bound and ``_error`` the standard deviation of what the hold may miss
+    by, ``capacity_quantity`` the largest size that breaks even within
     the limit, and more where the known levels of a book end before (``capacity_is_open``).
     ``reserve_rate`` is the cash kept per unit of notional, ``kelly_share`` a share of capital.
     ``hold_left_settlements`` are missing until a held pair has earned its costs, ``liquidation_up``
@@ -253,6 +254,7 @@ class OpportunityView(View):
     capacity_is_open: bool
     funding_error: Amount | None
     return_on_capital: Amount | None
+    return_on_capital_error: Amount | None
     break_even_shorter_settlements: int | None
     break_even_shorter_hours: Amount | None
     loss_probability: Amount | None

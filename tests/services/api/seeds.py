@@ -116,10 +116,10 @@ JUDGED = {
     "conviction_parts": {"safety": "0.825", "value": "0.5"},
     "limits": {"pair_notional": "0.25", "kelly": "0.4", "perp_depth": "7"}, "kelly": "0.16",
     "hold_left": 3, "liquidation_up": "3.25",
-    "basis_percentile": "0.625",
+    "basis_percentile": "0.625", "reserve_rate": "0.005", "return_on_capital": "0.003863414634",
     "signals": {
         "regime": "high", "percentile": "0.8", "persistence": "0.9", "has_skill": False,
-        "basis_usual": "0.0004",
+        "basis_usual": "0.0004", "hold_deviation": "0.0082",
     },
 }  # fmt: skip
 APPRAISALS = [
@@ -145,7 +145,7 @@ async def seed_decision(connection: Any, **changes: Any) -> None:
             {
                 "entry_margin": "0.0010", "gross_notional": "50000", "max_pairs": 5,
                 "loss_probability_max": "0.25", "basis_percentile_min": "0.10",
-                "weight_value": "0.30", "weight_safety": "0.20",
+                "weight_value": "0.30", "weight_safety": "0.20", "maintenance_rate": "0.02",
             }
         ),
     )  # fmt: skip

@@ -230,6 +230,18 @@ async def test_the_ranking_shows_conviction_limits_and_risk_and_nothing_where_no
 
 
 @pytest.mark.usefixtures("desk")
+async def test_a_return_is_over_the_hold_on_all_capital_with_what_it_may_miss_by(
+    client: httpx.AsyncClient,
+) -> None:
+    """Trap 33: 1 of spot, 0.02 of margin and 0.005 of reserve are bound; 0.0082 / 1.025."""
+    btc, eth, _ = (await read(client, "/v1/opportunities"))["rows"]
+    assert (btc["hold_hours"], btc["value"]) == ("504", "0.00396")
+    assert btc["return_on_capital"] == "0.003863414634"
+    assert btc["return_on_capital_error"] == "0.008"
+    assert (eth["return_on_capital"], eth["return_on_capital_error"]) == (None, None)
+
+
+@pytest.mark.usefixtures("desk")
 async def test_a_decision_shows_its_targets_and_what_the_executor_made_of_them(
     client: httpx.AsyncClient,
 ) -> None:
