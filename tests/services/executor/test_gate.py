@@ -1,5 +1,6 @@
 """The risk gate: each guard fires and is named on the plan (trap 37); a close is never refused."""
 
+import asyncio
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.executor.gate import Gate
 from shared.domain.errors import InvariantViolation
 from shared.domain.risk import RiskLimits
+from shared.store.plans import PlanRow
 from shared.store.pool import WritePool
 from tests.support.bus import until
 from tests.support.executor import Rig, running, venue
@@ -159,10 +162,22 @@ async def test_two_openings_at_once_do_not_share_the_room_of_one(pool: WritePool
         assert sorted(str(p["state"]) for p in plans) == ["hedged", "refused"]
 
 
-async def test_h6_orders_claimed_at_once_do_not_share_the_room_of_one(pool: WritePool) -> None:
+async def test_h6_orders_claimed_at_once_do_not_share_the_room_of_one(
+    pool: WritePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Four plans begin before any of them has sent; then one order an hour is allowed."""
     bases = ("BTC", "ETH", "SOL", "XRP")
     exchange = venue(*bases)
+    claim, waiting, all_begun = Gate.claim, set[str](), asyncio.Event()
+
+    async def claim_once_all_have_begun(gate: Gate, plan: PlanRow, *of: Any, adds: bool) -> Any:
+        waiting.add(plan.id)
+        if len(waiting) == len(bases):
+            all_begun.set()
+        await all_begun.wait()
+        return await claim(gate, plan, *of, adds=adds)
+
+    monkeypatch.setattr(Gate, "claim", claim_once_all_have_begun)
     async with running(pool, exchange, limits=RiskLimits(orders_per_hour=1)) as rig:
         for base in bases:
             await rig.want("1", base)
