@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import SystemRandom
 
 import httpx
 
@@ -17,6 +18,7 @@ STOP_SECONDS = 10
 RESTART_SECONDS = 0.2
 RESTARTS_MAX = 3
 MISCONFIGURED = 2
+BELOW_EPHEMERAL = range(20_000, 32_000)
 
 
 @dataclass
@@ -120,14 +122,19 @@ async def _answers(child: Child, client: httpx.AsyncClient) -> bool:
 
 
 def free_port(wanted: int = 0) -> int:
-    """Return ``wanted`` when nothing listens there on loopback, else any free port."""
-    for port in (wanted, 0):
+    """Return ``wanted`` when nothing listens there on loopback, else any free port.
+
+    One below those that outgoing connections are given: between this look and the child's own
+    binding, any of the database's or the bus's would do to take it.
+    """
+    others = SystemRandom().sample(BELOW_EPHEMERAL, 50)
+    for port in (wanted, *others) if wanted else others:
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return int(probe.getsockname()[1])
+            return port
     raise NotReadyError("no free port on 127.0.0.1")
 
 
