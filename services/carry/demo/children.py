@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from secrets import SystemRandom
 
@@ -19,6 +20,7 @@ RESTART_SECONDS = 0.2
 RESTARTS_MAX = 3
 MISCONFIGURED = 2
 BELOW_EPHEMERAL = range(20_000, 32_000)
+_UNTRIED = iter(SystemRandom().sample(BELOW_EPHEMERAL, len(BELOW_EPHEMERAL)))
 
 
 @dataclass
@@ -125,10 +127,9 @@ def free_port(wanted: int = 0) -> int:
     """Return ``wanted`` when nothing listens there on loopback, else any free port.
 
     One below those that outgoing connections are given: between this look and the child's own
-    binding, any of the database's or the bus's would do to take it.
+    binding, any of the database's or the bus's would do to take it. None is returned twice.
     """
-    others = SystemRandom().sample(BELOW_EPHEMERAL, 50)
-    for port in (wanted, *others) if wanted else others:
+    for port in chain((wanted,) if wanted else (), _UNTRIED):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
