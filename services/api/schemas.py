@@ -214,8 +214,8 @@ class OpportunityView(View):
     ``break_even_settlements`` is rounded up; ``_shorter`` is what it would be at the next shorter
     interval. ``funding_error`` is the standard error of ``expected_funding``, ``return_on_capital``
     the value over all capital bound and ``_error`` the standard deviation of what the hold may miss
-    by, ``capacity_quantity`` the largest size that breaks even within
-    the limit, and more where the known levels of a book end before (``capacity_is_open``).
+    by, ``capacity_quantity`` the largest size that breaks even within the limit, and more where the
+    known levels of a book end before (``capacity_is_open``).
     ``reserve_rate`` is the cash kept per unit of notional, ``kelly_share`` a share of capital.
     ``hold_left_settlements`` are missing until a held pair has earned its costs, ``liquidation_up``
     is the rise of its price that liquidates the account. ``basis_percentile`` is where the basis

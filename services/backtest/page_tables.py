@@ -93,8 +93,7 @@ def bad_days(found: Mapping[str, Any] | None) -> Page | None:
     gross = usdt(found["gross"], sign=False, places=0)
     return {
         "note": f"at the fullest hour, {at}: {gross} USDT short; three settlements at the cap "
-        f"({', '.join(caps)}), "
-        f"then unwound at a loss of {unwind}",
+        f"({', '.join(caps)}), then unwound at a loss of {unwind}",
         "rows": [
             {
                 "name": percent(float(row["move"]), places=0),

@@ -101,7 +101,7 @@ class Engine:
         self._in_doubt = False
         self.decisions = 0
         self.late = 0
-        self.in_the_dark: dict[str, str] = {}
+        self.held_unknown: dict[str, str] = {}
         """Held pairs that can be judged no more, and what is missing of each (S8)."""
 
     @property
@@ -281,7 +281,7 @@ class Engine:
                 await insert_late_instants(connection, missed, "overrun", now)
         self._in_doubt = False
         self._committed(instant, rows, missed, decision_id)
-        self._say_in_the_dark(decision, inputs)
+        self._report_unknown(decision, inputs)
 
     def _committed(
         self,
@@ -310,7 +310,7 @@ class Engine:
         if rows:
             self._doorbell.notify()
 
-    def _say_in_the_dark(self, decision: Decision, inputs: DecisionInputs) -> None:
+    def _report_unknown(self, decision: Decision, inputs: DecisionInputs) -> None:
         """Say once of each held pair that it can be judged no more: it stays, for whatever pays."""
         unknown = {}
         for appraisal in decision.appraisals:
@@ -319,11 +319,11 @@ class Engine:
                 missing = exclusion(market, inputs.policy, decision.instant)
                 unknown[appraisal.pair] = "" if missing is None else missing.value
         for pair, what in unknown.items():
-            if self.in_the_dark.get(pair) != what:
+            if self.held_unknown.get(pair) != what:
                 log.warning("held_pair_not_known", pair=pair, missing=what)
-        for pair in self.in_the_dark.keys() - unknown.keys():
+        for pair in self.held_unknown.keys() - unknown.keys():
             log.info("held_pair_known_again", pair=pair)
-        self.in_the_dark = unknown
+        self.held_unknown = unknown
 
     def _missed(self, instant: datetime) -> list[datetime]:
         if self._last is None:

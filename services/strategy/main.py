@@ -127,8 +127,8 @@ class Probe:
         self._pool = pool
         self._redis = redis
         self._clock = clock
-        self._in_the_dark = metrics.gauge(
-            "in_the_dark_count", "Held pairs that cannot be judged, because a number is missing"
+        self._held_unknown = metrics.gauge(
+            "held_unknown_count", "Held pairs that cannot be judged, because a number is missing"
         )
         self.engine: Engine | None = None
 
@@ -141,7 +141,7 @@ class Probe:
         """Store a heartbeat each second; a store that is away is waited for."""
         while True:
             venue_at = None if self.engine is None else self.engine.last_instant
-            self._in_the_dark.set(0 if self.engine is None else len(self.engine.in_the_dark))
+            self._held_unknown.set(0 if self.engine is None else len(self.engine.held_unknown))
             with contextlib.suppress(*STORE_UNAVAILABLE):
                 now = self._clock.now()
                 await beat(self._pool, SERVICE, self.engine is not None, "", venue_at, now)

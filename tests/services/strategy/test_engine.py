@@ -110,12 +110,18 @@ async def know_the_past(of: Engine) -> None:
         await of.settled(FundingSettled("BTCUSDT", Decimal("0.0005"), at, Decimal(8), at))
 
 
+async def informed(pool: WritePool, bell: Bell | None = None) -> Engine:
+    """Return an engine that took up its journal and knows the past."""
+    strategy = engine(pool, bell or Bell())
+    await strategy.recover()
+    await know_the_past(strategy)
+    return strategy
+
+
 async def test_a_complete_instant_is_decided_once_journaled_and_said(database: Database) -> None:
     bell = Bell()
     async with open_pool(database.dsn_for("carry_strategy"), application="test") as pool:
-        strategy = engine(pool, bell)
-        await strategy.recover()
-        await know_the_past(strategy)
+        strategy = await informed(pool, bell)
         await strategy.quoted(quotes())
         await strategy.quoted(quotes())
     said = await asyncpg.connect(database.owner_dsn)
@@ -139,9 +145,7 @@ async def test_without_the_basis_at_the_settlement_nothing_is_opened_until_it_is
 ) -> None:
     at = MIDNIGHT + EIGHT_HOURS
     async with open_pool(database.dsn_for("carry_strategy"), application="test") as pool:
-        strategy = engine(pool, Bell())
-        await strategy.recover()
-        await know_the_past(strategy)
+        strategy = await informed(pool)
         await strategy.settled(FundingSettled("BTCUSDT", Decimal("0.0005"), at, Decimal(8), at))
         await strategy.quoted(quotes(hours=8))
         await store_prices(database, at, at)
@@ -159,19 +163,17 @@ async def test_s8_a_held_pair_that_can_be_judged_no_more_is_told_of_until_it_can
 ) -> None:
     at = MIDNIGHT + EIGHT_HOURS
     async with open_pool(database.dsn_for("carry_strategy"), application="test") as pool:
-        strategy = engine(pool, Bell())
-        await strategy.recover()
-        await know_the_past(strategy)
+        strategy = await informed(pool)
         await strategy.quoted(quotes())
-        assert strategy.in_the_dark == {}
+        assert strategy.held_unknown == {}
         await strategy.settled(FundingSettled("BTCUSDT", Decimal("0.0005"), at, Decimal(8), at))
         with capture_logs() as said:
             await strategy.quoted(quotes(hours=8))
-            assert strategy.in_the_dark == {"BTCUSDT": "basis_missing"}
+            assert strategy.held_unknown == {"BTCUSDT": "basis_missing"}
             await strategy.quoted(quotes(hours=9))
             await store_prices(database, at, at)
             await strategy.quoted(quotes(hours=10))
-        assert strategy.in_the_dark == {}
+        assert strategy.held_unknown == {}
     assert [line["event"] for line in said if line["event"].startswith("held_")] == [
         "held_pair_not_known",
         "held_pair_known_again",
@@ -207,9 +209,7 @@ async def test_months_missing_between_what_was_read_and_what_is_said_are_read_ag
 
 async def test_an_instant_waits_for_the_settlement_that_was_due(database: Database) -> None:
     async with open_pool(database.dsn_for("carry_strategy"), application="test") as pool:
-        strategy = engine(pool, Bell())
-        await strategy.recover()
-        await know_the_past(strategy)
+        strategy = await informed(pool)
         await strategy.quoted(quotes(hours=8))
         assert strategy.decisions == 0
         at = MIDNIGHT + EIGHT_HOURS
@@ -221,13 +221,9 @@ async def test_a_restart_goes_on_from_the_journal_and_names_what_it_missed(
     database: Database,
 ) -> None:
     async with open_pool(database.dsn_for("carry_strategy"), application="test") as pool:
-        first = engine(pool, Bell())
-        await first.recover()
-        await know_the_past(first)
+        first = await informed(pool)
         await first.quoted(quotes())
-        second = engine(pool, Bell())
-        await second.recover()
-        await know_the_past(second)
+        second = await informed(pool)
         await second.quoted(quotes(hours=3))
         async with pool.acquire() as connection:
             intents = await connection.fetchval("SELECT count(*) FROM strategy.intent")
@@ -240,9 +236,7 @@ async def test_s9_a_commit_whose_reply_was_lost_is_asked_for_and_not_decided_aga
     database: Database,
 ) -> None:
     async with open_pool(database.dsn_for("carry_strategy"), application="test") as pool:
-        strategy = engine(pool, Bell())
-        await strategy.recover()
-        await know_the_past(strategy)
+        strategy = await informed(pool)
         strategy._pool = ReplyLost(pool)  # type: ignore[assignment]
         with pytest.raises(ConnectionResetError):
             await strategy.quoted(quotes())
@@ -258,9 +252,7 @@ async def test_s9_a_commit_whose_reply_was_lost_is_asked_for_and_not_decided_aga
 
 async def test_a_plan_that_ended_flat_makes_the_pair_wanted_again(database: Database) -> None:
     async with open_pool(database.dsn_for("carry_strategy"), application="test") as pool:
-        strategy = engine(pool, Bell())
-        await strategy.recover()
-        await know_the_past(strategy)
+        strategy = await informed(pool)
         await strategy.quoted(quotes())
         async with pool.acquire() as connection:
             intent = await connection.fetchval("SELECT id FROM strategy.intent")
@@ -278,9 +270,7 @@ async def test_a_plan_that_ended_flat_makes_the_pair_wanted_again(database: Data
 
 async def test_a10_a_pool_that_is_short_is_heard_and_keeps_the_pair_out(database: Database) -> None:
     async with open_pool(database.dsn_for("carry_strategy"), application="test") as pool:
-        strategy = engine(pool, Bell())
-        await strategy.recover()
-        await know_the_past(strategy)
+        strategy = await informed(pool)
         spot, perp = quotes()
         await strategy.quoted([spot, msgspec.structs.replace(perp, pool=Pool.SHORT)])
         async with pool.acquire() as connection:
