@@ -259,3 +259,15 @@ def test_signals_are_computed_once_a_settlement_and_pair(monkeypatch: pytest.Mon
     assert again is not None
     assert again.basis == Decimal("0.0002")
     assert len(calls) == 3
+
+
+def test_levels_that_the_view_lets_go_are_not_kept() -> None:
+    """A desk that is left alone for years holds the levels of its history, and no more."""
+    view = MarketView([pair("BTC")], keep=30)
+    statistician = Statistician(view, POLICY)
+    for row in settled([0.0003] * 40):
+        view.settled(row)
+        view.levelled(BasisLevel("BTCUSDT", row.settled_at, Decimal(0)))
+        statistician.tell_all()
+    assert statistician._levels["BTCUSDT"].keys() == view.levels("BTCUSDT").keys()
+    assert len(view.levels("BTCUSDT")) == 30
