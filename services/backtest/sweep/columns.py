@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 from services.backtest.sweep.market import Ints, SweepMarket
 from services.backtest.sweep.signals import rates_normal
 
-SPOT, PERP, MARK, PAYS = range(4)
+SPOT, PERP = range(2)
 
 
 class Columns(NamedTuple):
     """Arrays over S symbols, T hours, K instants.
 
-    ``basis`` (S, T): spot minus perpetual. ``quotes`` (S, K, 4): spot, perpetual and mark price and
-    the rate at the instants, side by side because they are read together; 0 where there is none.
+    ``basis`` (S, T): spot minus perpetual. ``quotes`` (S, K, 2): spot and perpetual price at the
+    instants, side by side because they are read together; ``mark``, ``rate`` (S, K): apart because
+    runs of them are read. 0 where there is none.
     ``signal_rate`` (K, S): see ``rates_normal``. ``settles`` (K, S): whether the symbol settles.
     ``at`` (K,). ``highest`` (S,): the greatest price. ``nth`` (K, S): settlements of the symbol up
     to and with k. ``own`` (S, K): the instants of a symbol's settlements, in order. ``first``,
@@ -25,6 +26,8 @@ class Columns(NamedTuple):
 
     basis: Ints
     quotes: Ints
+    mark: Ints
+    rate: Ints
     signal_rate: NDArray[np.float64]
     settles: NDArray[np.bool_]
     at: Ints
@@ -52,13 +55,14 @@ def columns_of(market: SweepMarket) -> Columns:
         closing = np.flatnonzero(settles[s] & priced[s])
         if len(closing):
             last[s] = closing[-1]
-    quotes = np.zeros((symbols, instants, 4), np.int64)
-    for field, column in ((SPOT, market.spot), (PERP, market.perp), (MARK, market.mark)):
+    quotes = np.zeros((symbols, instants, 2), np.int64)
+    for field, column in ((SPOT, market.spot), (PERP, market.perp)):
         quotes[:, :, field] = np.where(priced, column[:, hour], 0)
-    quotes[:, :, PAYS] = market.rate
     return Columns(
         basis=market.spot - market.perp,
         quotes=quotes,
+        mark=np.ascontiguousarray(np.where(priced, market.mark[:, hour], 0)),
+        rate=np.ascontiguousarray(market.rate),
         signal_rate=rates_normal(market),
         settles=np.ascontiguousarray(settles.T),
         at=market.at,

@@ -52,7 +52,7 @@ def mul_round_near(a: int, b: int, d: int, per_d: float) -> int:
     The estimate, rounded by adding and taking off 1.5 * 2 ** 52, is off by less than 1.2: one step
     up or down mends it. An odd estimate also steps at a tie, which is half-even.
     """
-    q = np.int64((np.float64(a) * np.float64(b) * per_d + TO_WHOLE) - TO_WHOLE)
+    q = np.int64((np.float64(a) * per_d * np.float64(b) + TO_WHOLE) - TO_WHOLE)
     r = a * b - q * d
     odd, half = q & 1, d >> 1
     return int(q + np.int64(r + odd > half) - np.int64(r - odd < -half))

@@ -3,7 +3,6 @@
 They run over slices from 0 on: only those does the compiler turn into vectors.
 """
 
-from services.backtest.sweep.columns import MARK, PAYS
 from services.backtest.sweep.compiled import inlined
 from services.backtest.sweep.fixed import (
     PER_RATE,
@@ -24,12 +23,12 @@ def add_marks(marks: Ints, basis: Ints, q: int, entered: int) -> None:
 
 
 @inlined
-def add_payments(cash: Ints, quotes: Ints, q: int) -> int:
+def add_payments(cash: Ints, mark: Ints, rate: Ints, q: int) -> int:
     """Add what a short of ``q`` receives at each instant; return the sum."""
     paid = 0
     for j in range(len(cash)):
-        value = mul_round(q, quotes[j, MARK], UNIT, PER_UNIT)
-        payment = mul_round(value, quotes[j, PAYS], RATE, PER_RATE)
+        value = mul_round(q, mark[j], UNIT, PER_UNIT)
+        payment = mul_round(value, rate[j], RATE, PER_RATE)
         cash[j] += payment
         paid += payment
     return paid
@@ -43,12 +42,12 @@ def add_marks_near(marks: Ints, basis: Ints, q: int, entered: int) -> None:
 
 
 @inlined
-def add_payments_near(cash: Ints, quotes: Ints, q: int) -> int:
+def add_payments_near(cash: Ints, mark: Ints, rate: Ints, q: int) -> int:
     """Add what a short of ``q`` receives at each instant; return the sum; near."""
     paid = 0
     for j in range(len(cash)):
-        value = mul_round_near(q, quotes[j, MARK], UNIT, PER_UNIT)
-        payment = mul_round_near(value, quotes[j, PAYS], RATE, PER_RATE)
+        value = mul_round_near(q, mark[j], UNIT, PER_UNIT)
+        payment = mul_round_near(value, rate[j], RATE, PER_RATE)
         cash[j] += payment
         paid += payment
     return paid

@@ -34,13 +34,12 @@ def run_params(columns: Columns, params: Params, terms: Terms) -> tuple[Ints, ND
     """Return ``out`` (N, 7) and daily returns (N, D) of the sets, in the order given."""
     notional, cap, spot_fee, perp_fee, slip, capital = terms.in_units()
     t = notional, cap, spot_fee, perp_fee, slip
-    order = np.lexsort((params[:, 3], params[:, 1], params[:, 2], params[:, 0]))
+    order = np.lexsort((params[:, 1], params[:, 3], params[:, 2], params[:, 0]))
     rows = np.ascontiguousarray(params[order])
     out = np.zeros((len(rows), FIGURES), np.int64)
     returns = np.zeros((len(rows), len(columns.day_ends)))
     starts = np.array([*_starts(rows[:, 0]), len(rows)], np.int64)
-    threads = numba.get_num_threads()  # dealt like cards: short spans trade more than long ones
-    turns = np.concatenate([np.arange(i, len(starts) - 1, threads) for i in range(threads)])
+    turns = np.concatenate(list(_dealt(len(starts) - 1, numba.get_num_threads())))
     run_spans(columns, rows, starts, turns, t, capital, out, returns)
     back = np.empty_like(order)
     back[order] = np.arange(len(order))
@@ -54,3 +53,11 @@ def _starts(spans: Ints) -> Iterator[int]:
         if i == 0 or spans[i] != spans[i - 1] or i - begin == GROUP_MAX:
             begin = i
             yield i
+
+
+def _dealt(groups: int, threads: int) -> Iterator[Ints]:
+    """Yield each thread's groups, dealt there and back again: shorter spans trade more."""
+    for i in range(threads):
+        there = np.arange(i, groups, 2 * threads)
+        back = np.arange(2 * threads - 1 - i, groups, 2 * threads)
+        yield np.sort(np.concatenate([there, back]))

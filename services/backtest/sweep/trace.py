@@ -4,20 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.backtest.sweep.choice import CHOICE_FIELDS, ENTERED, LEFT, SYMBOL, choose
 from services.backtest.sweep.columns import columns_of
 from services.backtest.sweep.fixed import PER_RATE, PER_UNIT, RATE, UNIT, mul_round
 from services.backtest.sweep.kernel import (
     DRAWDOWN,
-    ENTERED,
     FIGURES,
-    LEFT,
     NET,
     QUANTITY,
-    SYMBOL,
     TRADE_FIELDS,
     TRADES,
+    book,
     sum_up,
-    walk,
 )
 from services.backtest.sweep.market import Ints, SweepMarket
 from services.backtest.sweep.signals import ema_signals
@@ -60,17 +58,19 @@ def trace(market: SweepMarket, one: ParameterSet, terms: Terms) -> Trace:
     instants, symbols = signals.shape
     who, value = np.empty((1, symbols), np.int32), np.empty((1, symbols), np.int64)
     following = np.empty((0, symbols), np.int32)
-    marks, cash = np.empty(market.hours, np.int64), np.empty(instants, np.int64)
+    marks, cash = np.zeros(market.hours, np.int64), np.zeros(instants, np.int64)
+    equity = np.empty_like(marks)
     blocked, until = np.empty(symbols, np.int64), np.empty(terms.cap, np.int64)
     figures, field = np.zeros(FIGURES, np.int64), np.empty(TRADE_FIELDS, np.int64)
     pairs = np.empty((symbols * instants, TRADE_FIELDS), np.int64)
-    walk(
-        c, signals, who, value, following, params[1], params[2], params[3], t, marks, cash,
-        blocked, until, field, figures, pairs,
-    )  # fmt: skip
-    sum_up(c, marks, cash, figures)
+    chosen = np.empty((symbols * instants, CHOICE_FIELDS), np.int64)
+    n = choose(
+        c, signals, who, value, following, params[1], params[2], params[3], blocked, until, chosen
+    )
+    book(c, chosen[:0], chosen[:n], t, marks, cash, field, figures, pairs)
+    sum_up(c, marks, cash, equity, figures)
     pairs = pairs[: figures[TRADES]]
-    return Trace(pairs, _payments(market, pairs), marks, np.cumsum(cash), figures)
+    return Trace(pairs, _payments(market, pairs), equity, np.cumsum(cash), figures)
 
 
 def _payments(market: SweepMarket, pairs: Ints) -> Ints:
