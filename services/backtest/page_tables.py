@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from services.backtest.record import Record
-from services.backtest.text import NONE, duration, instant, percent, tone, usdt
+from services.backtest.text import NONE, THIN, duration, instant, percent, tone, usdt
 
 Page = dict[str, Any]
 
@@ -86,7 +86,7 @@ def bad_days(found: Mapping[str, Any] | None) -> Page | None:
         return None
     at = instant(datetime.fromisoformat(found["at"]))
     caps = [
-        f"{name.removesuffix('USDT')} {percent(float(rate))}"
+        f"{name.removesuffix('USDT')} {_bps(rate)}{THIN}bps"
         for name, rate in found["rates"].items()
     ]
     unwind = percent(float(found["unwind"]), sign=False)

@@ -8,6 +8,7 @@ from services.backtest.record import run_record
 from services.backtest.report import write_stored
 from services.backtest.stress import bad_days
 from services.backtest.summary import summarize
+from services.backtest.text import MINUS, THIN
 from shared.config.policy import load_policy
 from shared.domain.policy import CarryPolicy
 from shared.history.rules import sample_rules
@@ -45,4 +46,6 @@ def test_the_page_shows_it_and_a_run_that_held_nothing_has_none(tmp_path: Path) 
         record = run_record(summarize(result, 1.0), history, sample_rules(), policy, {})
         assert (record["bad_days"] is not None) is shown
         write_stored(tmp_path / "page.html", record)
-        assert ("<h2>A bad day</h2>" in (tmp_path / "page.html").read_text()) is shown
+        page = (tmp_path / "page.html").read_text()
+        assert ("<h2>A bad day</h2>" in page) is shown
+        assert (f"BTC {MINUS}37.5{THIN}bps" in page) is shown
