@@ -4,6 +4,7 @@ import asyncio
 import json
 import secrets
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -18,21 +19,21 @@ from services.backtest.bands import bands
 from services.backtest.book.command import book
 from services.backtest.books_check import books
 from services.backtest.commands_audit import audit_command
-from services.backtest.commands_data import backfill, import_history, read_store, store_run, verify
+from services.backtest.commands_data import backfill, import_history, store_run, verify
 from services.backtest.commands_judge import compare, report, walk_forward
 from services.backtest.commands_replay import replay_command
 from services.backtest.commands_sweep import add_sweep
 from services.backtest.jobs import KIND, arguments
-from services.backtest.options import Claimed, amount_option, hour_option
+from services.backtest.options import Claimed, amount_option, hour_option, page_option
 from services.backtest.progress import Steps, steps
 from services.backtest.result import RunResult
+from services.backtest.source import Source, source
 from services.backtest.timeline import coverage
 from shared.config.policy import PolicySet, load_policy
 from shared.config.settings import load_settings
 from shared.domain.errors import Malformed, Misconfigured
-from shared.history.files import read_history
+from shared.domain.money import plain
 from shared.history.records import History
-from shared.history.rules import sample_rules
 from shared.runtime.clock import SystemClock
 from shared.runtime.service import configure_loop
 from shared.store.pool import open_pool
@@ -68,7 +69,9 @@ def run(
     allow_gaps: Annotated[bool, typer.Option(help="Trade over missing rows, counted.")] = False,
     fees: Annotated[Path | None, typer.Option(help="Fee tiers by date, TOML.")] = None,
     on_liquidation: Annotated[str, typer.Option(help="stop there, or continue.")] = "stop",
-    deposit: Annotated[str, typer.Option(help="Starting capital in USDT.")] = "100000",
+    deposit: Annotated[
+        str | None, typer.Option(help="Starting capital in USDT; default the policy's.")
+    ] = None,
     policy: Annotated[Path | None, typer.Option(help="A policy file, TOML.")] = None,
     claimed: Claimed = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -80,35 +83,42 @@ def run(
     from services.backtest.record import run_record
     from services.backtest.report import write_stored
 
-    history = _history(folder, symbols, store=store, allow_gaps=allow_gaps)
+    given = source(folder, symbols, store=store, allow_gaps=allow_gaps)
+    history = given.history
     first, last = _span(history, start, end)
-    capital = amount_option("--deposit", deposit)
     rules = load_policy(policy)
+    if deposit is not None:  # decided for the account that trades, not for the policy's
+        rules = replace(
+            rules, carry=replace(rules.carry, capital=amount_option("--deposit", deposit))
+        )
+    capital = rules.carry.capital
     if on_liquidation not in ("stop", "continue"):
         raise Misconfigured(f"--on-liquidation {on_liquidation} is unknown: stop or continue.")
     assumed = Assumptions(
         read_tiers(fees) if fees else (), allow_gaps, goes_on=on_liquidation == "continue"
     )
+    path = report or Path("reports") / f"backtest-{first:%Y%m%d}-{last:%Y%m%d}.html"
+    if not no_report:
+        page_option(path)
     began, started_at = time.monotonic(), datetime.now(UTC)
     try:
         with steps("hours", SystemClock(), claimed) as progress:
-            result = _run(history, rules, capital, first, last, assumed, progress)
+            result = _run(given, rules, capital, first, last, assumed, progress)
     except Malformed as error:
         raise Misconfigured(f"The history cannot be used: {error}") from error
     if not result.curve:
         raise Misconfigured(f"No hour of the history lies in {first} to {last}: widen the span.")
     figures = summary.summarize(result, time.monotonic() - began)
-    given = {
+    stated = {
         "symbols": ", ".join(history.symbols),
-        "deposit": deposit,
+        "deposit": plain(capital),
         "fees": str(fees or "the products' own"),
         "on_liquidation": on_liquidation,
         "gaps": "allowed" if allow_gaps else "refused",
     }
-    record = run_record(figures, history, sample_rules(), rules, given)
-    parameters = {"from": first.isoformat(), "to": last.isoformat(), "deposit": deposit}
+    record = run_record(figures, history, given.rules, rules, stated)
+    parameters = {"from": first.isoformat(), "to": last.isoformat(), "deposit": plain(capital)}
     store_run(parameters, record, started_at)
-    path = report or Path("reports") / f"backtest-{first:%Y%m%d}-{last:%Y%m%d}.html"
     if not no_report:
         write_stored(path, record)
     if as_json:
@@ -143,8 +153,9 @@ def queue(
     }  # fmt: skip
     wanted = {name: value for name, value in given.items() if value is not None}
     arguments(kind, wanted)
-    _span(_history(None, symbols), start, end)
-    amount_option("--deposit", deposit or "100000")
+    _span(source(None, symbols).history, start, end)
+    if deposit is not None:
+        amount_option("--deposit", deposit)
     run_id = secrets.token_hex(8)
 
     async def work() -> None:
@@ -173,7 +184,7 @@ def show(
     folder: Annotated[Path | None, typer.Option("--data", help="Other history.")] = None,
 ) -> None:
     """Say what the history covers, having checked it for gaps and disorder."""
-    history = _history(folder, None)
+    history = source(folder, None).history
     for name, (first, last) in coverage(history).items():
         part = history.symbols[name]
         typer.echo(
@@ -186,7 +197,7 @@ add_sweep(backtest)
 
 
 def _run(
-    history: History,
+    given: Source,
     policy: PolicySet,
     capital: Decimal,
     first: datetime,
@@ -197,8 +208,8 @@ def _run(
     from services.backtest.engine import run_carry
 
     return run_carry(
-        history,
-        sample_rules(),
+        given.history,
+        given.rules,
         policy.carry,
         policy.limits,
         policy.execution,
@@ -208,22 +219,6 @@ def _run(
         progress=progress,
         assumptions=assumptions,
     )
-
-
-def _history(
-    folder: Path | None, symbols: str | None, *, store: bool = False, allow_gaps: bool = False
-) -> History:
-    known = sorted({p.symbol for p in sample_rules()})
-    wanted = known if symbols is None else [s.strip().upper() for s in symbols.split(",")]
-    for symbol in wanted:
-        if symbol not in known:
-            raise Misconfigured(f"--symbols {symbol} has no rules: choose from {', '.join(known)}.")
-    if store:
-        return read_store(wanted if symbols else None)
-    try:
-        return read_history(folder, wanted, allow_gaps=allow_gaps)
-    except (Malformed, OSError) as error:
-        raise Misconfigured(f"The history cannot be read: {error}") from error
 
 
 def _span(history: History, start: str | None, end: str | None) -> tuple[datetime, datetime]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.console import Console
 
-from services.backtest.options import names_option
+from services.backtest.options import symbols_option
 from shared.config.settings import load_settings
 from shared.domain.errors import Misconfigured
 from shared.store.forecasts import read_forecasts
@@ -100,7 +100,7 @@ def forecasts(
 def _stored_before(symbols: str | None) -> "pd.DataFrame":
     from services.backtest.forecast_scores import stored_before
 
-    wanted = [name.upper() for name in names_option(symbols)] or None
+    wanted = list(symbols_option(symbols)) or None
 
     async def work() -> "pd.DataFrame":
         dsn = load_settings("backtest").database.dsn

@@ -14,21 +14,20 @@ from rich.console import Console
 from rich.table import Table
 
 from services.backtest.audit import MOVES, Finding, audit, evenly
-from services.backtest.options import hour_option, names_option
+from services.backtest.options import hour_option
 from services.backtest.progress import progress_bar
 from services.backtest.result import RunResult
+from services.backtest.source import source
 from services.backtest.timeline import coverage
 from shared.config.policy import load_policy
-from shared.domain.errors import Malformed, Misconfigured
+from shared.domain.errors import Misconfigured
 from shared.domain.intents import HoldPair
 from shared.domain.market import MarketSnapshot
 from shared.domain.money import floor_to
 from shared.domain.policy import CarryPolicy
 from shared.domain.portfolio import Portfolio
 from shared.domain.strategy import Decision, decide
-from shared.history.files import read_history
 from shared.history.records import History
-from shared.history.rules import sample_rules
 
 if TYPE_CHECKING:
     from services.backtest.engine import Chooser
@@ -55,10 +54,8 @@ def audit_command(
     """Ask whether a run knows what it could not have known; code 1 when it does."""
     from services.backtest.engine import run_carry
 
-    try:
-        history = read_history(folder, names_option(symbols))
-    except (Malformed, OSError) as error:
-        raise Misconfigured(f"The history cannot be read: {error}") from error
+    given = source(folder, symbols)
+    history = given.history
     covered = coverage(history).values()
     last = min(span[1] for span in covered) if end is None else hour_option("--to", end)
     first = last - timedelta(days=DAYS) if start is None else hour_option("--from", start)
@@ -71,10 +68,15 @@ def audit_command(
 
         def run(rule: Rule, changed: History) -> RunResult:
             result = run_carry(
-                changed, sample_rules(), policy.carry, policy.limits, policy.execution,
+                changed, given.rules, policy.carry, policy.limits, policy.execution,
                 deposit=Decimal(100_000), start=first, end=last, chooser=rule(leaves_at),
             )  # fmt: skip
             shown.advance(task)
+            if not result.fills and rule is hold and changed is history:
+                raise Misconfigured(
+                    f"Nothing could be traded from {first} to {last}, so nothing would be proved: "
+                    "choose another --from and --to, or other --symbols."
+                )
             return result
 
         middle, *_ = evenly(first, last, 1)

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from services.backtest.backfill import Backfill, Filled
 from services.backtest.jobs import KIND
-from services.backtest.options import hour_option, names_option
+from services.backtest.options import hour_option, symbols_option
 from services.backtest.progress import progress_bar
 from services.backtest.records_io import bar_rows, history_of, is_rates, settlement_rows
 from shared.config.settings import load_settings
@@ -57,7 +57,7 @@ def import_history(
     """Check a folder of history and add it to --data and, where one is set, to the database."""
     try:
         venue = exchange or _only(exchanges_of(source), source)
-        wanted = list(names_option(symbols)) or None
+        wanted = list(symbols_option(symbols)) or None
         history = read_history(source, wanted, exchange=venue, allow_gaps=allow_gaps)
         names = sorted(history.symbols)
         tables = {name: rows_of(source, name, venue, names) for name in SCHEMAS}
@@ -94,7 +94,7 @@ def backfill(
     as_json: AsJson = False,
 ) -> None:
     """Fetch what is missing since the newest row from the venue; a killed run goes on."""
-    names = names_option(symbols)
+    names = symbols_option(symbols)
     if not names:
         raise Misconfigured("--symbols names none: write BTCUSDT,ETHUSDT.")
     first = None if start is None else hour_option("--from", start)
@@ -125,7 +125,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Say of every settlement whether it is there, missing or not due; code 1 if any is missing."""
-    wanted = list(names_option(symbols)) or None
+    wanted = list(symbols_option(symbols)) or None
     try:
         history = (
             read_store(wanted)

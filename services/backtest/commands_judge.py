@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from services.backtest.jobs import WALK
-from services.backtest.options import Claimed, amount_option, hour_option, names_option
+from services.backtest.options import Claimed, amount_option, hour_option, names_option, page_option
 from services.backtest.progress import steps
 from shared.config.settings import load_settings
 from shared.domain.errors import Malformed, Misconfigured
@@ -62,6 +62,8 @@ def walk_forward(
     from services.backtest.walk_record import grid_text, terms_text, walk_record
 
     cash = _cash(cash_rate)
+    if not no_report:
+        page_option(report or Path("reports/page.html"))
     clock = SystemClock()
     began = clock.monotonic()
     grid = Grid(
@@ -101,9 +103,12 @@ def compare(
 ) -> None:
     """Put two to four stored runs side by side: what differs, and whether the days can tell."""
     from services.backtest import compare as comparing
+    from services.backtest.record import complete
     from services.backtest.stored import stored_run
 
-    found = comparing.compare({name: stored_run(name, _database) for name in runs})
+    stored = {name: stored_run(name, _database) for name in runs}
+    with complete("One of the runs"):
+        found = comparing.compare(stored)
     if as_json:
         typer.echo(json.dumps(comparing.as_json(found)))
         return
@@ -123,7 +128,7 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Make the HTML page of a stored run again, without running it again."""
-    from services.backtest.record import RUN, WALK
+    from services.backtest.record import RUN, WALK, complete
     from services.backtest.report import write_page
     from services.backtest.stored import stored_run
 
@@ -132,8 +137,9 @@ def report(
     judged = None if walk is None else stored_run(walk, _database)
     if judged is not None and (record["format"] != RUN or judged["format"] != WALK):
         raise Misconfigured("--walk-forward joins a stored walk-forward to the page of one run.")
-    path = page or Path("reports") / f"{record['id']}.html"
-    write_page(path, record, judged, cash=cash)
+    path = page_option(page or Path("reports") / f"{record['id']}.html")
+    with complete(run):
+        write_page(path, record, judged, cash=cash)
     typer.echo(
         json.dumps({"id": record["id"], "page": str(path)}) if as_json else f"Report: {path}"
     )

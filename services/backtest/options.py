@@ -1,7 +1,10 @@
 """Reads what the command line is given, each wrong value in one sentence."""
 
+import errno
+import tempfile
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +20,33 @@ Claimed = Annotated[
 def names_option(text: str | None) -> tuple[str, ...]:
     """Return the comma-separated names, none for None."""
     return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def symbols_option(text: str | None) -> tuple[str, ...]:
+    """Return the symbols in capitals, none for None; raises Misconfigured where none is named."""
+    names = tuple(name.upper() for name in names_option(text))
+    if text is not None and not names:
+        raise Misconfigured("--symbols names nothing: write BTCUSDT,SOLUSDT.")
+    return names
+
+
+def page_option(path: Path) -> Path:
+    """Return where a page goes, having made its folder and seen that a file can be kept there.
+
+    Raises: Misconfigured, before the work and not after it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "Is a directory")
+    except OSError as error:
+        raise Misconfigured(
+            f"{path} cannot be written ({error.strerror}): name another place with --report, or "
+            "say --no-report."
+        ) from error
+    return path
 
 
 def amount_option(option: str, text: str) -> Decimal:

@@ -5,7 +5,8 @@ Money is decimal text, instants are ISO in UTC, days are dates. The page can be 
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -108,6 +109,17 @@ def checked(record: Any, name: str) -> Record:
         )
     kept: Record = record
     return kept
+
+
+@contextmanager
+def complete(name: str) -> Iterator[None]:
+    """Say that a stored run is of another version where it lacks what is read of it."""
+    try:
+        yield
+    except KeyError as error:
+        raise Misconfigured(
+            f"{name} lacks {error}: another version wrote it; make the run again."
+        ) from error
 
 
 def _policy(policy: PolicySet) -> dict[str, str]:

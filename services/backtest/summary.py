@@ -96,6 +96,10 @@ def as_table(summary: Summary) -> RenderableType:
         ("Sharpe", sharpe, f"from {returns.days} daily returns"),
         ("Opened", str(result.opened), f"{result.closed} closed, {len(result.held_at_end)} held"),
     ]
+    if result.refused:
+        often = sorted(result.refused.items(), key=lambda item: (-item[1], item[0]))
+        reasons = ", ".join(f"{reason.replace('_', ' ')} {count:,}" for reason, count in often)
+        rows.append(("Refused", f"{sum(result.refused.values()):,}", f"orders, by: {reasons}"))
     if result.gaps:
         rows.append(("Gaps", str(result.gaps), f"rows missing; {result.unpaid} payments unknown"))
     for name, at in result.delisted:

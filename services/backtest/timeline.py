@@ -83,21 +83,25 @@ class Timeline:
         return list(self._history[name].settlements[:place])
 
     def next_funding(self, name: str, at_ms: int) -> tuple[datetime | None, timedelta | None]:
-        """Return when the venue says it settles next, and the interval that ends then.
+        """Return when the venue is known to settle next, and the interval that ends then.
 
-        The schedule is public, the rate is not.
+        The schedule is public, the rate is not. A change of the interval is not announced: it is
+        known once the first of the new intervals has begun; until then the old one goes on.
         """
-        stamps = self._stamps[name]
-        place = bisect_right(stamps, at_ms)
-        if not stamps:
+        settlements = self._history[name].settlements
+        if not settlements:
             return None, None
-        settled = self._history[name].settlements[min(place, len(stamps) - 1)]
-        hours = timedelta(hours=settled.interval_hours)
-        if place < len(stamps):
-            return instant_of(stamps[place]), hours
-        interval = settled.interval_hours * HOUR_MS
-        passed = (at_ms - settled.at_ms) // interval
-        return instant_of(settled.at_ms + (passed + 1) * interval), hours
+        place = bisect_right(self._stamps[name], at_ms)
+        if place < len(settlements):
+            coming = settlements[place]
+            begins = coming.at_ms - coming.interval_hours * HOUR_MS
+            if place == 0 or begins <= at_ms:
+                return instant_of(coming.at_ms), timedelta(hours=coming.interval_hours)
+        last = settlements[place - 1]
+        interval = last.interval_hours * HOUR_MS
+        passed = (at_ms - last.at_ms) // interval
+        due = last.at_ms + (passed + 1) * interval
+        return instant_of(due), timedelta(hours=last.interval_hours)
 
     def _within(self, ledger: Ledger) -> list[tuple[int, str]]:
         found = [(at, "the settlement") for at in ledger.missing]

@@ -10,9 +10,11 @@ from functools import cache
 import pytest
 from typer.testing import CliRunner
 
+from services.backtest import commands_audit
 from services.backtest.audit import MOVES, Finding, audit, delay
 from services.backtest.engine import RunResult, run_carry
 from services.carry.cli import app
+from shared.domain.errors import Misconfigured
 from shared.domain.policy import CarryPolicy, ExecutionPolicy
 from shared.domain.risk import RiskLimits
 from shared.history.files import read_history
@@ -130,6 +132,15 @@ def test_a_delay_shows_from_its_instant_on_what_was_there_a_step_before() -> Non
         b.spot for b in ours[place - 1 : place + 2]
     ]
     assert late[place].perp == ours[place].perp
+
+
+def test_the_command_proves_nothing_where_nothing_can_be_traded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(commands_audit, "NOTIONAL", Decimal("0.01"))  # under every minimum
+    done = CliRunner().invoke(app, ["backtest", "audit", "--symbols", "btcusdt", "--cuts", "1"])
+    assert isinstance(done.exception, Misconfigured)
+    assert "Nothing could be traded" in str(done.exception)
 
 
 def test_the_command_says_what_it_found_and_ends_well() -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
@@ -51,12 +52,59 @@ def test_json_has_money_as_text_and_parts_that_add_up() -> None:
         (["--data", "nowhere"], "cannot be read"),
         (["--fees", "nowhere.toml"], "--fees nowhere.toml"),
         (["--on-liquidation", "pray"], "stop or continue"),
+        (["--symbols", ","], "--symbols names nothing"),
     ],
 )
 def test_bad_input_is_one_sentence_that_names_it(arguments: list[str], said: str) -> None:
     done = CliRunner().invoke(app, ["backtest", "run", "--no-report", *arguments])
     assert isinstance(done.exception, Misconfigured)
     assert said in str(done.exception)
+
+
+def test_a_page_that_cannot_be_kept_is_refused_before_the_work() -> None:
+    done = CliRunner().invoke(app, ["backtest", "run", *SPAN, "--report", "/proc/none/page.html"])
+    assert isinstance(done.exception, Misconfigured)
+    assert "name another place with --report" in str(done.exception)
+
+
+def part_of_the_sample(folder: Path, symbol: str, renamed: str) -> None:
+    for name in SCHEMAS:
+        table = pq.read_table(SAMPLE / name, filters=[("symbol", "==", symbol)])
+        place = table.column_names.index("symbol")
+        column = pa.array([renamed] * len(table), table.schema.field("symbol").type)
+        pq.write_table(table.set_column(place, "symbol", column), folder / name)
+
+
+def test_a_folder_is_run_with_what_it_holds_and_the_rules_it_states(tmp_path: Path) -> None:
+    wanted = ["backtest", "run", *SPAN, "--json", "--no-report"]
+    there = ["--data", str(tmp_path)]
+    part_of_the_sample(tmp_path, "SOLUSDT", "SOLUSDT")
+    alone = json.loads(CliRunner().invoke(app, [*wanted, *there]).stdout)
+    same = json.loads(CliRunner().invoke(app, [*wanted, "--symbols", "solusdt"]).stdout)
+    assert (alone["net"], alone["pairs_opened"]) == (same["net"], 1)
+
+    part_of_the_sample(tmp_path, "SOLUSDT", "NEWUSDT")
+    done = CliRunner().invoke(app, [*wanted, *there])
+    assert isinstance(done.exception, Misconfigured)
+    assert f"state rules in {tmp_path / 'instruments.toml'}" in str(done.exception)
+    assert "Left out" in done.stderr
+    assert "NEWUSDT" in done.stderr
+    rules = (SAMPLE / "instruments.toml").read_text()
+    (tmp_path / "instruments.toml").write_text(
+        rules.replace("SOLUSDT", "NEWUSDT").replace('"SOL"', '"NEW"')
+    )
+    renamed = json.loads(CliRunner().invoke(app, [*wanted, *there]).stdout)
+    assert renamed["net"] == same["net"]
+
+
+def test_it_is_decided_for_the_account_that_trades() -> None:
+    wanted = ["backtest", "run", *SPAN, "--no-report"]
+    given = json.loads(CliRunner().invoke(app, [*wanted, "--json", "--deposit", "20000"]).stdout)
+    assert given["parameters"]["capital"] == "20000"
+    assert given["pairs_opened"] > 0
+    assert "margin" not in given["refused"]
+    small = CliRunner().invoke(app, [*wanted, "--deposit", "100"])
+    assert "on 100.00 USDT" in small.output
 
 
 def test_fees_of_a_tier_are_what_the_run_pays(tmp_path: Path) -> None:

@@ -174,6 +174,16 @@ def test_a_file_that_is_no_stored_run_is_refused(tmp_path: Path) -> None:
         assert said in str(done.exception)
 
 
+def test_a_run_of_another_version_is_told_from_a_broken_one(tmp_path: Path, folder: Path) -> None:
+    whole = stored(folder, "run")
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps({name: v for name, v in whole.items() if name != "start"}))
+    for arguments in (["report", str(path)], ["compare", str(path), str(folder / "run.json")]):
+        done = CliRunner().invoke(app, ["backtest", *arguments])
+        assert isinstance(done.exception, Misconfigured)
+        assert "lacks 'start': another version wrote it" in str(done.exception)
+
+
 def test_a_folder_means_the_one_run_in_it(tmp_path: Path, folder: Path) -> None:
     done = CliRunner().invoke(app, ["backtest", "report", str(folder)])
     assert "holds 2 stored runs: name the file" in str(done.exception)
