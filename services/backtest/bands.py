@@ -27,6 +27,7 @@ Series = tuple[NDArray[np.int64], Floats]
 
 HOUR_MS: Final = 3_600_000
 YEAR_MS: Final = 365 * 24 * HOUR_MS
+SETTLES_EVERY: Final = 8  # hours, of the two coins
 INTEREST: Final = 0.0001  # the interest component of one 8 h settlement
 CUSTODY: Final = 0.0057
 CARRY: Final = "Christin, Routledge, Soska, Zetlin-Jones: The Crypto Carry Trade"
@@ -89,7 +90,8 @@ def carry_bands(folder: Path) -> list[Band]:
         _band(
             CARRY, "standard deviation a year", "%", 1.63, 1.63, deviation * 100,
             "theirs is not said to be of the same prices; ours are the opens of the hours at which "
-            "funding settles",
+            "funding settles. The data's own paper states 2.05 and a Sharpe of 7.63 for these "
+            "files: no pairing of opens, closes and marks that was tried gives that",
         ),
         _band(CARRY, "Sharpe", "", 8.76, 8.76, sharpe, "no risk-free rate is taken off ours"),
     ]  # fmt: skip
@@ -97,14 +99,25 @@ def carry_bands(folder: Path) -> list[Band]:
 
 def factor_bands(folder: Path) -> list[Band]:
     """Return the funding of Bitcoin and Ether, half each, after FTX; and before it."""
-    after = (_ms(2022, 11, 11), _ms(2025, 7, 1))
     found = []
     for exchange in ("binance", "bybit"):
+        known = int(funding(folder, exchange, "BTCUSDT")[0][-1]) + SETTLES_EVERY * HOUR_MS
+        after = (_ms(2022, 11, 11), min(_ms(2025, 9, 1), known))
+        ended = datetime.fromtimestamp(after[1] // 1000 - 1, UTC)
         a_year = _halves(folder, exchange, after)
         found.append(
             _band(
                 FACTOR, f"{exchange}, BTC and ETH, after FTX, less 57 bp of custody", "%",
-                8.14, 8.14, 100 * (a_year - CUSTODY), "theirs ends in August 2025, ours in June",
+                8.14, 8.14, 100 * (a_year - CUSTODY),
+                f"theirs ends in August 2025, ours in {ended:%B %Y}",
+            )
+        )  # fmt: skip
+        found.append(
+            _band(
+                FACTOR, f"{exchange}, volatility of a day's funding, a year", "%", 0.97, 0.97,
+                100 * _volatility(folder, exchange, after),
+                "theirs is not said to be of days: payments follow each other, so that longer "
+                "spans show more",
             )
         )  # fmt: skip
     before = _halves(folder, "binance", (_ms(2020, 1, 1), _ms(2022, 11, 11)))
@@ -138,7 +151,7 @@ def perpetual_bands(folder: Path) -> list[Band]:
             found.append(
                 _band(
                     PERPETUALS, f"{exchange} {symbol}, settlements of exactly the interest", "%",
-                    41.7, 50.4, 100 * share, "",
+                    41.7, 50.4, 100 * share, "their years are not said; all of the record here",
                 )
             )  # fmt: skip
     return found
@@ -203,6 +216,16 @@ def _halves(folder: Path, exchange: str, span: tuple[int, int]) -> float:
         paid = within(funding(folder, exchange, symbol), span)[1]
         total += 0.5 * float(np.sum(paid)) * YEAR_MS / float(span[1] - span[0])
     return total
+
+
+def _volatility(folder: Path, exchange: str, span: tuple[int, int]) -> float:
+    """Return the deviation a year of what half a unit of each coin is paid in a day."""
+    series = [within(funding(folder, exchange, s), span) for s in ("BTCUSDT", "ETHUSDT")]
+    stamps = np.intersect1d(series[0][0], series[1][0])
+    days, place = np.unique(stamps // (24 * HOUR_MS), return_inverse=True)
+    paid = np.zeros(len(days))
+    np.add.at(paid, place, sum(_at(one, stamps) for one in series) / 2)
+    return float(np.std(paid, ddof=1) * np.sqrt(365))
 
 
 def _band(

@@ -82,7 +82,7 @@ def test_bad_rows_are_refused_by_file_symbol_and_place(
 @pytest.mark.skipif(not FULL.exists(), reason="the full recorded history is not on this machine")
 def test_each_band_is_printed_with_a_word_and_known_figures_come_out() -> None:
     found = {band.figure: band for band in bands.all_bands(FULL)}
-    assert len(found) == 14
+    assert len(found) == 16
     # Quoted from the data paper: 15.63 before the risk-free rate, 8.22 and 8.19 after custody.
     assert round(found["mean carry a year"].ours, 1) == 15.6
     assert found["binance, BTC and ETH, after FTX, less 57 bp of custody"].ours == pytest.approx(
