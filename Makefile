@@ -59,9 +59,8 @@ dashboard: ## Build, check and test the dashboard; without Node it says so
 	@deploy/prepare dashboard
 	@deploy/dashboard-tests
 
-backtest: ## Replay history: make backtest ARGS="run --from 2023-01-01"
-	@deploy/prepare demo
-	$(BIN)/carry backtest $(ARGS)
+backtest: ## Replay history: make backtest ARGS="run --from 2023-01-01" [IN=compose: as a job of the containers]
+	@$(if $(IN),docker compose run --rm -T backtest,deploy/prepare demo; $(BIN)/carry) backtest $(ARGS)
 
 bench: ## Ratios against yardsticks, measured in one run
 	@deploy/prepare dev
