@@ -45,11 +45,12 @@ ASSUMPTIONS: Final = (
     (
         "Deflated Sharpe: the chance that the best ratio beats what luck picks out of as many "
         "trials: all ever made on the same span and symbols where a database keeps them, else "
-        "those of this search."
+        "those of this search. Settings that never trade count, but not towards the luck: that "
+        "is the spread of the others' ratios."
     ),
     (
         "Chance of overfitting: how often the better half's best falls into the lower half "
-        "(combinatorial cross-validation, 8 blocks of weeks)."
+        "(combinatorial cross-validation, 8 blocks of weeks), among the settings that trade."
     ),
     "Margin, liquidation and portfolio choice are the exact engine's and are not part of a sweep.",
     "The symbols are ones that survived; what was delisted is not in the history.",
@@ -199,12 +200,19 @@ def _strip(record: Record, judged: Mapping[str, Any]) -> list[Page]:
             "not known" if deflated is None else number(deflated, 3),
             f"{trials_text(record)}; best {setting_text(best)}",
         ),
-        cell(
-            "Overfit chance",
-            percent(judged["overfitting"], places=0, sign=False),
-            f"loses out of sample in {chance_text(judged['loss_probability'])} of the splits",
-        ),
+        _overfit_cell(judged),
     ]
+
+
+def _overfit_cell(judged: Mapping[str, Any]) -> Page:
+    says = "Overfit chance"
+    if judged["overfitting"] is None:
+        return cell(says, "not known", "fewer than two settings traded")
+    return cell(
+        says,
+        percent(judged["overfitting"], places=0, sign=False),
+        f"loses out of sample in {chance_text(judged['loss_probability'])} of the splits",
+    )
 
 
 def setting_text(one: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from services.backtest.sweep.market import Ints, SweepMarket
 from services.backtest.sweep.result import SweepResult
 from services.backtest.sweep.terms import Terms
 from services.backtest.walk import by_period
-from shared.analytics.sharpe import sharpe_ratios
+from shared.analytics.sharpe import has_traded, sharpe_ratios
 from shared.analytics.validation import Tried
 from shared.domain.money import plain
 from shared.history.records import HOUR_MS
@@ -143,9 +143,14 @@ def span_of(market: SweepMarket) -> DataSpan:
 
 
 def trial_rows(numbers: Sequence[int] | Ints, part: SweepResult, terms: Terms) -> list[TrialRow]:
-    """Return the trials of ``part`` as stored; the hash tells equal settings under equal terms."""
+    """Return the trials of ``part`` as stored; the hash tells equal settings under equal terms.
+
+    Without two weeks, or without a trade in them, there is no ratio.
+    """
     weeks = by_period(part, terms)
-    ratios = sharpe_ratios(weeks) if len(weeks) > 1 else np.full(len(part), np.nan)
+    ratios = np.full(len(part), np.nan)
+    if len(weeks) > 1:
+        ratios = np.where(has_traded(weeks), sharpe_ratios(weeks), np.nan)
     costs = terms.in_units()
     rows = []
     for i, number in enumerate(numbers):

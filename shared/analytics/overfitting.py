@@ -7,6 +7,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.analytics.sharpe import has_traded
 from shared.domain.errors import require
 
 Floats = NDArray[np.float64]
@@ -28,21 +29,29 @@ class Overfitting:
     logits: Floats
 
 
-def backtest_overfitting(profits: Floats, blocks: int) -> Overfitting:
+def backtest_overfitting(profits: Floats, blocks: int) -> Overfitting | None:
     """Return how often choosing the best of ``profits`` (t, n) is worse than choosing blindly.
 
     Combinatorially symmetric cross-validation: the t observations are cut into ``blocks`` (even)
     equal blocks, oldest rest left out; each half of the blocks chooses the setting with the best
     Sharpe ratio, the other half ranks it among the n. Equal settings share their mean rank.
-    Raises: InvariantViolation when there are fewer than two settings or two observations a block.
-    Source: Bailey, Borwein, Lopez de Prado, Zhu: The Probability of Backtest Overfitting (2015).
+    Settings that never trade are left out, so that they change nothing: their 0 would be beaten by
+    whatever earns a little, and lift the choice into the upper half for nothing. None when fewer
+    than two traded: one alone cannot be ranked.
+    Raises: InvariantViolation when there are fewer than two observations a block.
+    Source: Bailey, Borwein, Lopez de Prado, Zhu: The Probability of Backtest Overfitting (2015);
+    theirs is a matrix of trials that all have a ratio, and says nothing of idle ones.
     """
-    count, settings = profits.shape
+    count = len(profits)
     length = count // blocks
     require(blocks >= 2 and blocks % 2 == 0, f"{blocks} blocks cannot be halved")
-    require(settings >= 2, "one setting alone cannot be ranked")
     require(length >= 2, f"{count} observations are too few for {blocks} blocks")
-    kept = profits[count - blocks * length :].reshape(blocks, length, settings)
+    recent = profits[count - blocks * length :]
+    traded = recent[:, has_traded(recent)]
+    settings = traded.shape[1]
+    if settings < 2:
+        return None
+    kept = traded.reshape(blocks, length, settings)
     sums, squares = kept.sum(axis=1), np.square(kept).sum(axis=1)
     logits = np.empty(comb(blocks, blocks // 2))
     losses = np.zeros(len(logits), dtype=np.bool_)

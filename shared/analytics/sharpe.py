@@ -50,6 +50,14 @@ def sharpe_ratios(returns: Floats) -> Floats:
     )
 
 
+def has_traded(returns: Floats) -> NDArray[np.bool_]:
+    """Return which columns of ``returns`` (t, n) ever gain or lose, (n,): others are idle.
+
+    An idle setting has no Sharpe ratio: the 0 that stands for it measures no luck.
+    """
+    return np.asarray(np.any(returns != 0.0, axis=0))
+
+
 def probabilistic_sharpe(shape: Shape, benchmark: float = 0.0) -> float:
     """Return the probability, in [0, 1], that the true Sharpe ratio is above ``benchmark``."""
     ratio = shape.sharpe
@@ -61,7 +69,8 @@ def probabilistic_sharpe(shape: Shape, benchmark: float = 0.0) -> float:
 def expected_maximum(trials: int, variance: float) -> float:
     """Return the Sharpe ratio that the best of ``trials`` worthless ones is expected to show.
 
-    ``variance`` is that of the trials' ratios. One trial alone is expected to show nothing.
+    ``variance`` is that of the trials' ratios, idle ones left out: their zeros would narrow what
+    luck can do. One trial alone is expected to show nothing.
     """
     if trials < 2:
         return 0.0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shared.analytics.bootstrap import Interval, confidence_interval
 from shared.analytics.folds import Fold
 from shared.analytics.overfitting import backtest_overfitting
-from shared.analytics.sharpe import deflated_sharpe, shape_of, sharpe_ratios
+from shared.analytics.sharpe import deflated_sharpe, has_traded, shape_of, sharpe_ratios
 
 Floats = NDArray[np.float64]
 
@@ -74,10 +74,18 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """How many settings were ever tried on the same data, and the variance of their ratios."""
+    """How many settings were ever tried on the same data, and the variance of their ratios.
+
+    Idle settings, those that never trade, count: they were looked at, and more trials only deflate
+    more. Their ratios do not vary by luck and are left out of ``variance``: each 0 would narrow it
+    by more than the count makes up for, and a grid padded with thresholds that nothing reaches
+    would pass. None when fewer than two traded: nothing is known of what luck does.
+    Source: Bailey and Lopez de Prado, The Deflated Sharpe Ratio (2014), whose trials all have a
+    ratio; that idle ones count but do not vary is our choice.
+    """
 
     count: int
-    variance: float
+    variance: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +112,12 @@ class Finding:
 class Judgement:
     """The verdict with every finding, and what it rests on.
 
-    ``best`` is the setting with the highest Sharpe ratio over all periods, ``sharpe`` that ratio a
-    period. ``profit`` is the interval of the profit out of sample, USDT. ``overfitting`` is the
-    probability of overfitting itself; its check counts only splits in which the choice also lost.
+    ``best`` is the setting with the highest Sharpe ratio over all periods among those that traded,
+    ``sharpe`` that ratio a period. ``profit`` is the interval of the profit out of sample, USDT.
+    ``overfitting`` is the probability of overfitting itself; its check counts only splits in which
+    the choice also lost. It and ``loss_probability`` are None when fewer than two traded.
     ``trials`` is what the ratio was deflated by: all ever made (``counted_ever``), or this
-    search's.
+    search's, idle ones among them.
     """
 
     verdict: Verdict
@@ -117,8 +126,8 @@ class Judgement:
     best: int
     sharpe: float
     profit: Interval | None
-    overfitting: float
-    loss_probability: float
+    overfitting: float | None
+    loss_probability: float | None
     trials: int
     counted_ever: bool
 
@@ -132,15 +141,16 @@ def judge(search: Search, folds: Sequence[Fold], tried: Tried | None = None) -> 
     """Return the verdict on choosing, fold by fold, the setting with the best Sharpe ratio.
 
     ``tried`` are all trials ever made, this search's among them; without it only this search's are
-    known. Robust means every check holds. Fewer than ``FOLDS_MIN`` folds are not judged.
+    known. Robust means every check holds. Fewer than ``FOLDS_MIN`` folds are not judged. Settings
+    that never trade neither raise the deflated Sharpe ratio nor change the overfitting.
     """
     walked = tuple(_walk(search.profits, fold) for fold in folds)
-    ratios = sharpe_ratios(search.profits)
-    best = int(np.argmax(ratios))
+    ratios, traded = sharpe_ratios(search.profits), has_traded(search.profits)
+    best = int(np.argmax(np.where(traded, ratios, -np.inf)))
     outside = _stitched(search.profits, walked)
     profit = _profit_interval(outside)
     overfit = backtest_overfitting(search.profits, BLOCKS)
-    counted = _own(ratios) if tried is None else tried
+    counted = _own(ratios, traded) if tried is None else tried
     values: dict[Check, float | None] = {
         Check.PROFIT_OUT_OF_SAMPLE: None if profit is None else profit.low,
         Check.FOLDS_PROFITABLE: float(np.mean([f.profit > 0.0 for f in walked])),
@@ -148,7 +158,7 @@ def judge(search: Search, folds: Sequence[Fold], tried: Tried | None = None) -> 
         Check.COSTS_RAISED: float(_stitched(search.raised, walked).sum()),
         Check.NEIGHBOURS: _worst_neighbour(search, best),
         Check.DEFLATED_SHARPE: _deflated(search.profits[:, best], counted),
-        Check.OVERFITTING: overfit.costly,
+        Check.OVERFITTING: None if overfit is None else overfit.costly,
         Check.ROUND_TRIPS: float(search.trades[best]),
     }
     findings = tuple(_finding(check, value) for check, value in values.items())
@@ -159,8 +169,8 @@ def judge(search: Search, folds: Sequence[Fold], tried: Tried | None = None) -> 
         best,
         float(ratios[best]),
         profit,
-        overfit.probability,
-        overfit.loss_probability,
+        None if overfit is None else overfit.probability,
+        None if overfit is None else overfit.loss_probability,
         counted.count,
         tried is not None,
     )
@@ -206,13 +216,17 @@ def _worst_neighbour(search: Search, best: int) -> float | None:
     return float(search.profits[:, near].sum(axis=0).min()) if len(near) else None
 
 
-def _own(ratios: Floats) -> Tried:
-    return Tried(len(ratios), float(np.var(ratios, ddof=1)) if len(ratios) > 1 else 0.0)
+def _own(ratios: Floats, traded: NDArray[np.bool_]) -> Tried:
+    varying = ratios[traded]
+    return Tried(len(ratios), float(np.var(varying, ddof=1)) if len(varying) > 1 else None)
 
 
 def _deflated(returns: Floats, tried: Tried) -> float | None:
+    """Return the deflated ratio; None without a ratio, or when its luck cannot be told."""
     shape = shape_of(returns)
-    return None if shape is None else deflated_sharpe(shape, tried.count, tried.variance)
+    if shape is None or (tried.variance is None and tried.count > 1):
+        return None
+    return deflated_sharpe(shape, tried.count, tried.variance or 0.0)
 
 
 def _finding(check: Check, value: float | None) -> Finding:

@@ -17,7 +17,7 @@ INSERT: Final = """
         AS t (number, setting, setting_hash, net, sharpe)
     ON CONFLICT (run_id, number) DO NOTHING"""
 READ_TRIED: Final = """
-    SELECT count(*) AS count, coalesce(var_samp(sharpe), 0) AS variance FROM (
+    SELECT count(*) AS count, var_samp(sharpe) FILTER (WHERE sharpe <> 0) AS variance FROM (
         SELECT DISTINCT ON (setting_hash) sharpe FROM research.trial
         WHERE universe = $1 AND begins_at = $2 AND ends_at = $3
         ORDER BY setting_hash, made_at DESC, run_id, number) t"""
@@ -34,7 +34,11 @@ class DataSpan:
 
 @dataclass(frozen=True, slots=True)
 class TrialRow:
-    """One setting of a run, by its ``number`` there. ``sharpe`` a week; None is not known."""
+    """One setting of a run, by its ``number`` there.
+
+    ``sharpe`` a week; None is not known, or no trade to have one of. Older rows of idle settings
+    say 0, and are read as such.
+    """
 
     number: int
     setting: Mapping[str, Any]
@@ -62,10 +66,11 @@ async def insert_trials(
     )
 
 
-async def read_tried(connection: Connection, span: DataSpan) -> tuple[int, float]:
+async def read_tried(connection: Connection, span: DataSpan) -> tuple[int, float | None]:
     """Return how many settings were ever tried on ``span``, and the variance of their ratios.
 
-    A setting that was tried twice counts once.
+    A setting that was tried twice counts once. One that never traded counts, but the variance is
+    of the others alone: None with fewer than two.
     """
     row = await connection.fetchrow(READ_TRIED, span.universe, span.begins_at, span.ends_at)
     return row["count"], row["variance"]

@@ -15,10 +15,11 @@ from typer.testing import CliRunner
 from services.backtest.sweep.chunks import sweep_stored
 from services.backtest.sweep.market import SweepMarket
 from services.backtest.sweep.run import sweep
-from services.backtest.sweep.terms import Grid, Terms
+from services.backtest.sweep.terms import Grid, ParameterSet, Terms
 from services.backtest.trials import SearchLog
 from services.carry.cli import app
 from shared.analytics.sharpe import deflated_sharpe, shape_of
+from shared.analytics.validation import Tried
 from shared.runtime.clock import SystemClock
 from tests.services.backtest.sweep.markets import random_market
 from tests.services.backtest.sweep.test_chunks import Counting
@@ -59,6 +60,11 @@ def searched(folder: Path, compute: Counting, market: SweepMarket = MARKET) -> S
 
 def ever(market: SweepMarket, sets: Sequence[Any] = SETS, terms: Terms = TERMS) -> int:
     """Try ``sets`` at once and return how many are then known to have been tried."""
+    return tried_with(sets, market, terms).count
+
+
+def tried_with(sets: Sequence[Any], market: SweepMarket = MARKET, terms: Terms = TERMS) -> Tried:
+    """Try ``sets`` at once and return what is then known to have been tried."""
     with SearchLog(
         "sweep", f"{len(sets)} {terms} {market.digest()}", {}, market, terms, SystemClock()
     ) as log:
@@ -66,7 +72,12 @@ def ever(market: SweepMarket, sets: Sequence[Any] = SETS, terms: Terms = TERMS) 
         tried = log.tried()
         log.done({})
     assert tried is not None
-    return tried.count
+    return tried
+
+
+def idle(count: int) -> list[ParameterSet]:
+    """Return settings that enter above what any rate of the market reaches."""
+    return [replace(SETS[0], entry=Decimal("0.05") + Decimal(i) / 1000) for i in range(count)]
 
 
 def test_a_killed_sweep_has_its_trials_and_when_resumed_each_of_them_once(
@@ -122,6 +133,36 @@ def test_a_setting_counts_once_however_often_it_is_tried_and_anew_under_other_co
     assert ever(MARKET, SETS[:3]) == 16
     assert ever(MARKET, SETS[:3], Terms(cap=2)) == 19
     assert rows("SELECT count(*) FROM research.trial")[0][0] == 10 + 16 + 3 + 3
+
+
+def test_settings_that_never_trade_count_among_all_trials_but_not_towards_their_spread(
+    rows: Any,
+) -> None:
+    before = tried_with(SETS)
+    ratios = [row["sharpe"] for row in rows("SELECT sharpe FROM research.trial")]
+    assert before.variance == pytest.approx(float(np.var(ratios, ddof=1)))
+    after = tried_with(idle(30))
+    assert (before.count, after.count) == (16, 46)
+    assert after.variance == before.variance
+    found = rows("SELECT sharpe FROM research.trial WHERE net = 0")
+    assert [row["sharpe"] for row in found] == [None] * 30
+
+
+def test_idle_trials_that_were_stored_with_a_ratio_of_zero_are_left_out_too(rows: Any) -> None:
+    before = tried_with(SETS)
+    rows("""INSERT INTO research.trial SELECT run_id, 100 + number, universe, begins_at, ends_at,
+        setting, setting_hash || 'x', 0, 0, made_at FROM research.trial""")
+    after = tried_with(SETS[:1])
+    assert (after.count, after.variance) == (32, before.variance)
+
+
+@pytest.mark.parametrize(
+    ("sets", "count"), [(idle(3), 3), ([SETS[0], *idle(3)], 4)], ids=["none", "one"]
+)
+def test_of_trials_of_which_fewer_than_two_traded_the_spread_is_not_known(
+    rows: Any, sets: list[ParameterSet], count: int
+) -> None:
+    assert tried_with(sets) == Tried(count, None)
 
 
 def test_another_span_and_other_symbols_are_searches_of_their_own(rows: Any) -> None:

@@ -1,5 +1,6 @@
 """Walk-forward through the real sweep: the right verdict on made worlds, and no look ahead."""
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,9 +9,11 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from services.backtest.page_walk import as_table, walk_page
 from services.backtest.sweep.market import SweepMarket
 from services.backtest.sweep.terms import Grid, Terms
 from services.backtest.walk import PERIOD_DAYS, Walk, dearer, folds_of, grid_sets, places_of, walk
+from services.backtest.walk_record import walk_record
 from shared.analytics.validation import Check, Verdict
 from tests.support.worlds import DAYS, INTERVAL, noise, planted
 
@@ -107,3 +110,22 @@ def test_costs_raised_make_the_same_choices_earn_less(done: Walk) -> None:
     (raised,) = [f.value for f in done.judgement.findings if f.check is Check.COSTS_RAISED]
     assert raised is not None
     assert 0 < raised < sum(f.profit for f in done.judgement.folds)
+
+
+@pytest.mark.parametrize(
+    ("entries", "traded"), [(("0.02", "0.03"), 0), (("0.0002", "0.03"), 1)], ids=["none", "one"]
+)
+def test_a_search_of_which_fewer_than_two_traded_is_told_on_every_page_and_without_a_nan(
+    market: SweepMarket, entries: tuple[str, ...], traded: int
+) -> None:
+    grid = Grid((12,), tuple(map(Decimal, entries)), (Decimal(0),), (90,))
+    done = walk(market, grid, TERMS, FOLDS)
+    assert np.count_nonzero(done.result.trades) == traded
+    record = walk_record(done, market, grid, {}, 1.0)
+    judged = json.loads(json.dumps(record, allow_nan=False))["judgement"]
+    assert judged["verdict"] == "fragile"
+    assert (judged["overfitting"], judged["loss_probability"]) == (None, None)
+    values = {f["check"]: f["value"] for f in judged["findings"]}
+    assert (values["deflated_sharpe"], values["overfitting"]) == (None, None)
+    assert "fewer than two settings traded" in str(walk_page(record)["strip"])
+    assert as_table(record)

@@ -7,6 +7,7 @@ from shared.analytics.sharpe import (
     Shape,
     deflated_sharpe,
     expected_maximum,
+    has_traded,
     probabilistic_sharpe,
     shape_of,
     sharpe_ratios,
@@ -65,3 +66,8 @@ def test_what_does_not_vary_has_no_ratio(returns: list[float]) -> None:
 def test_ratios_of_many_settings_are_those_of_each_and_idle_ones_have_none() -> None:
     table = np.array([[1.0, 0.0, -1.0], [3.0, 0.0, -5.0]])
     assert sharpe_ratios(table) == pytest.approx([2 / np.sqrt(2), 0.0, -3 / np.sqrt(8)])
+    assert has_traded(table).tolist() == [True, False, True]
+
+
+def test_what_gains_as_much_as_it_loses_has_traded_though_its_ratio_is_zero() -> None:
+    assert has_traded(np.array([[1.0], [-1.0]])).tolist() == [True]

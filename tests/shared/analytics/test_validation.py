@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shared.analytics.folds import walk_forward
@@ -14,6 +16,7 @@ from shared.analytics.validation import (
     Check,
     Judgement,
     Search,
+    Tried,
     Verdict,
     judge,
 )
@@ -137,3 +140,91 @@ def test_the_best_of_many_lucky_ones_does_not_beat_the_luck_of_so_many() -> None
     assert deflated < 0.9
     # Its plain t-value would have convinced: the best of 200 is about 2.7 deviations out.
     assert judged.sharpe * np.sqrt(PERIODS) > 2.3
+
+
+IDLE = np.zeros(PERIODS)
+
+
+def padded(traded: NDArray[np.float64], places: list[int]) -> Search:
+    """Return the search of ``traded`` (t, n) with an idle setting put in before each of places."""
+    return search(*np.insert(traded, places, 0.0, axis=1).T)
+
+
+def test_idle_settings_count_as_trials_but_not_towards_their_spread() -> None:
+    # Squares of the swings add up to 40, so that a mean m has the ratio m * sqrt(59 / 40): 0.0607
+    # and 0.3036, which vary by (0.2 ** 2 * 59 / 40) / 2 = 0.0295. The best of two is expected at
+    # 0.5198 deviations, of three at 0.8528, of 103 at 2.5410. Its error is
+    # sqrt((1 + 0.5 / 4 * 0.3036 ** 2) / 59) = 0.1309.
+    traded = weeks(0.05), weeks(0.25)
+    found = {
+        idle: value(judge(search(*traded, *[IDLE] * idle), FOLDS), Check.DEFLATED_SHARPE)
+        for idle in (0, 1, 101)
+    }
+    assert found == pytest.approx({0: 0.9492, 1: 0.8850, 101: 0.1552}, abs=5e-5)
+    assert judge(search(*traded, IDLE), FOLDS).trials == 3
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    count=st.integers(2, 12),
+    drift=st.sampled_from([-0.5, 0.0, 0.2, 1.0]),
+    places=st.lists(st.integers(0, 12), min_size=1, max_size=200),
+)
+@settings(max_examples=30, deadline=None)
+def test_idle_settings_never_raise_the_deflated_sharpe_nor_change_the_overfitting(
+    seed: int, count: int, drift: float, places: list[int]
+) -> None:
+    traded = drift + np.random.default_rng(seed).standard_normal((PERIODS, count))
+    before = judge(search(*traded.T), FOLDS)
+    deflated = value(before, Check.DEFLATED_SHARPE)
+    assert deflated is not None
+    for idle in sorted({1, len(places)}):
+        after = judge(padded(traded, [min(p, count) for p in places[:idle]]), FOLDS)
+        now = value(after, Check.DEFLATED_SHARPE)
+        assert now is not None
+        assert now <= deflated
+        deflated = now
+        assert (after.overfitting, after.loss_probability) == (
+            before.overfitting, before.loss_probability,
+        )  # fmt: skip
+        assert value(after, Check.OVERFITTING) == value(before, Check.OVERFITTING)
+        assert after.sharpe == before.sharpe
+
+
+def test_a_strategy_of_luck_does_not_pass_however_much_it_is_padded() -> None:
+    # Were the idle ones' zeros part of the spread, it would come to 0.94.
+    rng = np.random.default_rng(3)
+    lucky = [rng.standard_normal(PERIODS) for _ in range(72)]
+    found = value(judge(search(*lucky, *[IDLE] * 1_215), FOLDS), Check.DEFLATED_SHARPE)
+    assert found is not None
+    assert found < 0.9
+
+
+def test_losers_among_idle_settings_are_judged_by_the_best_loser() -> None:
+    judged = judge(search(IDLE, weeks(-0.5), weeks(-0.1), IDLE), FOLDS)
+    assert judged.best == 2
+    assert judged.sharpe < 0.0
+    assert judged.verdict is Verdict.FRAGILE
+
+
+@pytest.mark.parametrize("idle", [1, 2, 50])
+def test_one_setting_that_traded_among_idle_ones_cannot_be_told_lucky_or_not(idle: int) -> None:
+    judged = judge(search(*[IDLE] * idle, weeks(1.0)), FOLDS)
+    assert judged.best == idle
+    assert judged.verdict is Verdict.FRAGILE
+    assert {Check.DEFLATED_SHARPE, Check.OVERFITTING} <= set(judged.reasons)
+    assert value(judged, Check.DEFLATED_SHARPE) is None
+    assert value(judged, Check.OVERFITTING) is None
+    assert (judged.overfitting, judged.loss_probability) == (None, None)
+
+
+def test_one_trial_alone_had_no_choice_and_is_not_deflated() -> None:
+    judged = judge(search(weeks(1.0)), FOLDS)
+    assert value(judged, Check.DEFLATED_SHARPE) == pytest.approx(1.0)
+    assert value(judged, Check.OVERFITTING) is None
+    assert judged.verdict is Verdict.FRAGILE
+
+
+def test_trials_ever_made_of_which_fewer_than_two_traded_cannot_be_told() -> None:
+    assert value(judge(STEADY, FOLDS, Tried(9, None)), Check.DEFLATED_SHARPE) is None
+    assert value(judge(STEADY, FOLDS, Tried(9, 0.01)), Check.DEFLATED_SHARPE) is not None
