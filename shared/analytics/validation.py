@@ -222,11 +222,16 @@ def _own(ratios: Floats, traded: NDArray[np.bool_]) -> Tried:
 
 
 def _deflated(returns: Floats, tried: Tried) -> float | None:
-    """Return the deflated ratio; None without a ratio, or when its luck cannot be told."""
+    """Return the deflated ratio; None without a ratio, or when its luck cannot be told.
+
+    Copies of one setting differ by less than luck does. The ratio of what has no skill varies by
+    1 / (t - 1) from sample to sample (``probabilistic_sharpe`` at 0): less is not believed.
+    """
     shape = shape_of(returns)
     if shape is None or (tried.variance is None and tried.count > 1):
         return None
-    return deflated_sharpe(shape, tried.count, tried.variance or 0.0)
+    variance = max(tried.variance or 0.0, 1.0 / (shape.count - 1))
+    return deflated_sharpe(shape, tried.count, variance)
 
 
 def _finding(check: Check, value: float | None) -> Finding:

@@ -200,6 +200,19 @@ def test_a_strategy_of_luck_does_not_pass_however_much_it_is_padded() -> None:
     assert found < 0.9
 
 
+def test_a_strategy_of_luck_does_not_pass_among_near_copies_of_itself() -> None:
+    rng = np.random.default_rng(3)
+    lucky = [rng.standard_normal(PERIODS) for _ in range(72)]
+    best = max(lucky, key=lambda profits: profits.mean() / profits.std())
+    copies = [best + 1e-3 * rng.standard_normal(PERIODS) for _ in range(900)]
+    alone, among = (
+        value(judge(search(*lucky, *more), FOLDS), Check.DEFLATED_SHARPE) for more in ([], copies)
+    )
+    assert alone is not None
+    assert among is not None
+    assert among < alone < 0.95
+
+
 def test_losers_among_idle_settings_are_judged_by_the_best_loser() -> None:
     judged = judge(search(IDLE, weeks(-0.5), weeks(-0.1), IDLE), FOLDS)
     assert judged.best == 2
