@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from services.backtest.book.files import SPOT, ListedTrade, Market
+from services.backtest.book.records import SPOT, ListedTrade, Market
 from services.backtest.book.tables import BINARY, moment
 from shared.domain.money import ZERO
 from shared.history.records import MalformedHistory

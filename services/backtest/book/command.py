@@ -14,7 +14,8 @@ from rich.table import Table
 from services.backtest.book.booking import ROUNDINGS, BookedTrade, Conventions, book_trade
 from services.backtest.book.compare import Check, check_payments, check_trades, payments_by_leg
 from services.backtest.book.curve import Instant, Performance, curve_of, performance
-from services.backtest.book.files import PublishedInputs, Selection, read_inputs
+from services.backtest.book.files import read_inputs
+from services.backtest.book.records import PublishedInputs, Selection
 from services.backtest.book.tables import moment
 from services.backtest.options import amount_option, hour_option, names_option
 from shared.domain.errors import Malformed, Misconfigured

@@ -9,7 +9,7 @@ from decimal import Decimal
 import numpy as np
 
 from services.backtest.book.booking import BookedTrade, marked_gain
-from services.backtest.book.files import Market, PublishedInputs
+from services.backtest.book.records import Market, PublishedInputs
 from shared.analytics.returns import drawdown, returns_of
 from shared.domain.errors import Misconfigured
 from shared.domain.money import ZERO

@@ -61,6 +61,14 @@ def text(path: Path, row: Row, name: str, number: int) -> str:
     return value
 
 
+def leg_of(path: Path, row: Row, number: int) -> tuple[str, str, str]:
+    """Return exchange, symbol, market; raises MalformedHistory when one is empty."""
+    exchange, symbol, market = (
+        text(path, row, name, number) for name in ("exchange", "symbol", "market")
+    )
+    return exchange, symbol, market
+
+
 def instant(path: Path, row: Row, name: str, number: int) -> int:
     """Return UTC ms; raises MalformedHistory when it is absent or no whole number."""
     found = optional_instant(path, row, name, number)
@@ -122,6 +130,19 @@ def refused(path: Path, row: Row, number: int, problem: str) -> MalformedHistory
     return MalformedHistory(
         f"{path}: {symbol}, row {number}{when}: {problem}; correct the row or leave it out"
     )
+
+
+def refuse_disorder(
+    path: Path, row: Row, number: int, before: Mapping[int, Decimal], at: int
+) -> None:
+    """Raise MalformedHistory unless ``at`` is later than the last of ``before``."""
+    if not before:
+        return
+    last = next(reversed(before.keys()))  # type: ignore[call-overload]
+    if at == last:
+        raise refused(path, row, number, "is there twice")
+    if at < last:
+        raise refused(path, row, number, f"is out of order: {moment(last)} stands before it")
 
 
 def moment(at_ms: int) -> str:

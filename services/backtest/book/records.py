@@ -1,0 +1,74 @@
+"""What a published run is made of: its trades, the bars and rates of each leg, its payments."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+Leg = tuple[str, str, str]
+"""Exchange, symbol, market."""
+
+SIDES: Final = ("long", "short")
+SPOT: Final = "spot"
+STATED: Final = (
+    "open_price", "quantity", "open_fee", "open_value",
+    "close_price", "close_fee", "close_value", "pnl",
+)  # fmt: skip
+"""What a trade list may state of each trade; a cell that is empty is not compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedTrade:
+    """One trade as its list gives it; ``stated`` holds what was published of it, quote units.
+
+    ``size`` is what was put in before the fee, ``fee_rate`` a fraction. ``row`` counts from one.
+    """
+
+    row: int
+    side: str
+    leg: Leg
+    margin: str
+    size: Decimal
+    fee_rate: Decimal
+    opened_ms: int
+    closed_ms: int | None
+    stated: Mapping[str, Decimal]
+
+    @property
+    def sign(self) -> int:
+        """+1 for a long, -1 for a short."""
+        return 1 if self.side == "long" else -1
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """One leg's bars: opens by the instant at which they start, closes by the same, rates by t."""
+
+    opens: Mapping[int, Decimal]
+    closes: Mapping[int, Decimal]
+    rates: Mapping[int, Decimal]
+    interval_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedInputs:
+    """Everything that was read; ``payments`` is None where no log was given."""
+
+    trades: tuple[ListedTrade, ...]
+    markets: Mapping[Leg, Market]
+    payments: Mapping[tuple[int, Leg], Decimal] | None
+    is_binary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which rows count; an empty set means all of them."""
+
+    exchanges: frozenset[str] = frozenset()
+    symbols: frozenset[str] = frozenset()
+    markets: frozenset[str] = frozenset()
+
+    def takes(self, leg: Leg) -> bool:
+        """Whether a leg is among them."""
+        chosen = zip((self.exchanges, self.symbols, self.markets), leg, strict=True)
+        return all(not names or name in names for names, name in chosen)
