@@ -5,7 +5,8 @@ from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
-from services.backtest.book.records import Leg, Market
+from services.backtest.book.rates import own_rates
+from services.backtest.book.records import Leg, Market, Rates
 from services.backtest.book.tables import (
     amount,
     instant,
@@ -24,7 +25,7 @@ def read_bars(
     path: Path,
     market: str,
     wanted: set[Leg],
-    rates: Mapping[Leg, Mapping[int, Decimal]],
+    rates: Mapping[Leg, Rates],
     interval: str,
     end_ms: int | None,
     allow_gaps: bool,
@@ -60,7 +61,12 @@ def read_bars(
         if rate is not None:
             paid[at] = rate
     return {
-        leg: Market(opens, closes, rates.get(leg, paid), _grid(path, leg, opens, allow_gaps))
+        leg: Market(
+            opens,
+            closes,
+            rates.get(leg) or own_rates(path, paid),
+            _grid(path, leg, opens, allow_gaps),
+        )
         for leg, (opens, closes, paid) in series.items()
     }
 

@@ -16,6 +16,7 @@ from services.backtest.book.compare import Check, check_payments, check_trades, 
 from services.backtest.book.curve import Instant, Performance, curve_of, performance
 from services.backtest.book.files import read_inputs
 from services.backtest.book.records import PublishedInputs, Selection
+from services.backtest.book.settlements import Missed, missed_settlements
 from services.backtest.book.tables import moment
 from services.backtest.options import amount_option, hour_option, names_option
 from shared.domain.errors import Malformed, Misconfigured
@@ -38,6 +39,7 @@ class Book:
     tolerance: Decimal
     booked: tuple[BookedTrade, ...]
     checks: tuple[Check, ...]
+    missed: tuple[Missed, ...]
     funding_by_leg: dict[str, Decimal]
     settlements_by_leg: dict[str, int]
     start_value: Decimal | None
@@ -68,8 +70,14 @@ def make_book(
     tolerance: Decimal,
     start_value: Decimal | None = None,
     horizons: Sequence[int | None] = (None,),
+    allow_gaps: bool = False,
 ) -> Book:
-    """Return the book of a published run; raises MalformedHistory where a bar is not there."""
+    """Return the book of a published run.
+
+    Raises: MalformedHistory where a bar is not there, and where a settlement is not, unless
+    ``allow_gaps``: then what is missed pays nothing and is counted.
+    """
+    missed = missed_settlements(inputs, by, allow_gaps=allow_gaps)
     booked = tuple(book_trade(t, inputs.markets[t.leg], by) for t in inputs.trades)
     paid = payments_by_leg(booked)
     checks = check_trades(booked, tolerance)
@@ -88,7 +96,7 @@ def make_book(
         found = [performance(curve, months) for months in horizons]
         measured = [one for one in found if one is not None]
     return Book(
-        by, tolerance, booked, tuple(checks), sums, counts, start_value, tuple(curve),
+        by, tolerance, booked, tuple(checks), missed, sums, counts, start_value, tuple(curve),
         tuple(measured),
     )  # fmt: skip
 
@@ -133,7 +141,9 @@ def book(
         str | None, typer.Option(help="double after each step, or none; by the file's numbers.")
     ] = None,
     tolerance: Annotated[str, typer.Option(help="What counts as equal, quote units.")] = "1e-10",
-    allow_gaps: Annotated[bool, typer.Option(help="Take bars with holes among them.")] = False,
+    allow_gaps: Annotated[
+        bool, typer.Option(help="Take bars and rates with holes; count the settlements missed.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     strict: Annotated[bool, typer.Option(help="End with code 1 where a figure differs.")] = False,
 ) -> None:
@@ -150,7 +160,12 @@ def book(
         by = Conventions(fees, payment_price, entry_paid, exit_paid, pnl, rule)
         _require_known(by)
         made = make_book(
-            inputs, by, tolerance=allowed, start_value=capital, horizons=_months(horizons)
+            inputs,
+            by,
+            tolerance=allowed,
+            start_value=capital,
+            horizons=_months(horizons),
+            allow_gaps=allow_gaps,
         )
     except Malformed as error:
         raise Misconfigured(f"The published run cannot be booked: {error}") from error
@@ -176,6 +191,9 @@ def as_plain(made: Book) -> dict[str, Any]:
         "funding_by_leg": {
             leg: {"settlements": made.settlements_by_leg[leg], "funding": _sum(amount)}
             for leg, amount in made.funding_by_leg.items()
+        },
+        "missed_settlements": {
+            ":".join(m.leg): {"count": m.count, "first": moment(m.first_ms)} for m in made.missed
         },
         "differing": made.differing,
         "checks": [_check_plain(c) for c in made.checks],
@@ -230,6 +248,13 @@ def _show(made: Book) -> None:
     output.print(f"Closed pnl {_sum(pnl)}, funding {_sum(made.funding)}")
     for leg, amount in made.funding_by_leg.items():
         output.print(f"  {leg}  {made.settlements_by_leg[leg]} settlements  {_sum(amount)}")
+    for missed in made.missed:
+        count = "no schedule of rates, settlements" if missed.count is None else missed.count
+        output.print(
+            f"  {':'.join(missed.leg)}  {count} missed and not paid, from "
+            f"{moment(missed.first_ms)} on",
+            style="yellow",
+        )
     table = Table(box=None, pad_edge=False)
     for name in ("figure", "compared", "differing", "first", "largest"):
         table.add_column(name, overflow="fold")

@@ -14,6 +14,7 @@ from services.backtest.book.records import (
     ListedTrade,
     Market,
     PublishedInputs,
+    Rates,
     Selection,
 )
 from services.backtest.book.tables import (
@@ -48,7 +49,7 @@ def read_inputs(
     A bar that is missing is refused unless ``allow_gaps``.
     """
     listed, is_binary = _trades(trades, chosen)
-    rates: dict[Leg, dict[int, Decimal]] = {}
+    rates: dict[Leg, Rates] = {}
     payments: dict[tuple[int, Leg], Decimal] | None = None
     for path in funding:
         if "funding_payment" in read_rows(path, ["exchange", "symbol"], ["funding_payment"])[0][1]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Final
 
 Leg = tuple[str, str, str]
@@ -41,12 +42,25 @@ class ListedTrade:
 
 
 @dataclass(frozen=True, slots=True)
+class Rates:
+    """One leg's settled rates by instant, as ``source`` has them.
+
+    ``steps`` are the milliseconds of the interval that each settlement ended, oldest first, also of
+    settlements whose rate is absent. It is empty where no schedule can be told.
+    """
+
+    source: Path
+    settled: Mapping[int, Decimal]
+    steps: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Market:
-    """One leg's bars: opens by the instant at which they start, closes by the same, rates by t."""
+    """One leg's bars: opens by the instant at which they start, closes by the same, and rates."""
 
     opens: Mapping[int, Decimal]
     closes: Mapping[int, Decimal]
-    rates: Mapping[int, Decimal]
+    rates: Rates
     interval_ms: int
 
 

@@ -1,9 +1,11 @@
 """Reads a published run's files (Parquet or CSV) into exact rows, or refuses the first bad one."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -133,7 +135,7 @@ def refused(path: Path, row: Row, number: int, problem: str) -> MalformedHistory
 
 
 def refuse_disorder(
-    path: Path, row: Row, number: int, before: Mapping[int, Decimal], at: int
+    path: Path, row: Row, number: int, before: Mapping[int, object], at: int
 ) -> None:
     """Raise MalformedHistory unless ``at`` is later than the last of ``before``."""
     if not before:
@@ -143,6 +145,12 @@ def refuse_disorder(
         raise refused(path, row, number, "is there twice")
     if at < last:
         raise refused(path, row, number, f"is out of order: {moment(last)} stands before it")
+
+
+def modal_step(times: Sequence[int]) -> int:
+    """Return the commonest distance of neighbours, the least of equals; 0 with fewer than two."""
+    steps = Counter(after - before for before, after in pairwise(times))
+    return min(steps, key=lambda step: (-steps[step], step), default=0)
 
 
 def moment(at_ms: int) -> str:

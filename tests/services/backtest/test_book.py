@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 from services.carry.cli import app
 from shared.domain.errors import Misconfigured
+from tests.services.backtest.listed_run import HOUR, book, checks, made
 
 DATA = Path(__file__).parents[2] / "data" / "published"
 STATED = json.loads((DATA / "figures.json").read_text())
@@ -23,17 +23,6 @@ THRESHOLD = {
     "funding": DATA / "aha_threshold_payments.parquet",
 }
 HOLD = {"trades": DATA / "aha_hold_trades.parquet", "bars": DATA / "aha_bars.parquet"}
-HOUR = 3_600_000
-T0 = 1_672_531_200_000  # 2023-01-01 00:00 UTC
-
-
-def book(*arguments: str, **files: Any) -> dict[str, Any]:
-    named = [part for name, path in files.items() for part in (f"--{name}", str(path))]
-    done = CliRunner().invoke(app, ["backtest", "book", *named, *arguments, "--json"])
-    if done.exception is not None:
-        raise done.exception
-    said: dict[str, Any] = json.loads(done.stdout)
-    return said
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +33,6 @@ def threshold() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def hold() -> dict[str, Any]:
     return book("--start-value", "10000000", **HOLD)
-
-
-def checks(said: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {check["figure"]: check for check in said["checks"]}
 
 
 def test_every_figure_of_the_890_threshold_trades_is_met_to_1e_10(threshold: Any) -> None:
@@ -141,31 +126,6 @@ def test_one_wrong_cell_is_one_difference_with_its_place(tmp_path: Path) -> None
 def test_bars_with_a_hole_are_taken_when_it_is_allowed(tmp_path: Path) -> None:
     said = book("--allow-gaps", **made(tmp_path, change=last_hole))
     assert Decimal(said["funding"]) == Decimal("20.7")
-
-
-# A run worked by hand: 1,000 at 10 %, one price of 100 then 110, a rate of 1 % every hour.
-TRADE = {
-    "side": "short", "exchange": "x", "symbol": "AAAUSD", "market": "linear", "margin": "usd",
-    "position_size_usd": "1000", "fee_rate": "0.1", "open_time": T0, "close_time": T0 + 2 * HOUR,
-}  # fmt: skip
-PRICES = ("100", "110", "120", "130")
-
-
-def made(folder: Path, trade: dict[str, Any] | None = None, **changed: Any) -> dict[str, Any]:
-    bars = [
-        {
-            "exchange": "x", "symbol": "AAAUSD", "market": "linear", "label_time": T0 + n * HOUR,
-            "open": price, "close": price, "funding_rate": "0.01",
-        }
-        for n, price in enumerate(PRICES)
-    ]  # fmt: skip
-    trades = [{**TRADE, **(trade or {})}]
-    change: Callable[[list[Any], list[Any]], None] | None = changed.get("change")
-    if change is not None:
-        change(trades, bars)
-    for name, rows in (("trades", trades), ("bars", bars)):
-        pa.csv.write_csv(pa.Table.from_pylist(rows), folder / f"{name}.csv")
-    return {"trades": folder / "trades.csv", "bars": folder / "bars.csv"}
 
 
 def test_a_list_that_states_nothing_is_booked_all_the_same_from_csv(tmp_path: Path) -> None:
