@@ -15,7 +15,7 @@ from services.backtest.book.booking import ROUNDINGS, BookedTrade, Conventions, 
 from services.backtest.book.compare import Check, check_payments, check_trades, payments_by_leg
 from services.backtest.book.curve import Instant, Performance, curve_of, performance
 from services.backtest.book.files import read_inputs
-from services.backtest.book.records import PublishedInputs, Selection
+from services.backtest.book.records import Leg, PublishedInputs, Selection
 from services.backtest.book.settlements import Missed, missed_settlements
 from services.backtest.book.tables import moment
 from services.backtest.options import amount_option, hour_option, names_option
@@ -40,6 +40,7 @@ class Book:
     booked: tuple[BookedTrade, ...]
     checks: tuple[Check, ...]
     missed: tuple[Missed, ...]
+    opens_taken: dict[Leg, int]
     funding_by_leg: dict[str, Decimal]
     settlements_by_leg: dict[str, int]
     start_value: Decimal | None
@@ -80,6 +81,7 @@ def make_book(
     missed = missed_settlements(inputs, by, allow_gaps=allow_gaps)
     booked = tuple(book_trade(t, inputs.markets[t.leg], by) for t in inputs.trades)
     paid = payments_by_leg(booked)
+    taken = {leg: m.opens_taken for leg, m in sorted(inputs.markets.items()) if m.opens_taken}
     checks = check_trades(booked, tolerance)
     if inputs.payments is not None:
         checks += check_payments(inputs.payments, paid, tolerance)
@@ -96,8 +98,8 @@ def make_book(
         found = [performance(curve, months) for months in horizons]
         measured = [one for one in found if one is not None]
     return Book(
-        by, tolerance, booked, tuple(checks), missed, sums, counts, start_value, tuple(curve),
-        tuple(measured),
+        by, tolerance, booked, tuple(checks), missed, taken, sums, counts, start_value,
+        tuple(curve), tuple(measured),
     )  # fmt: skip
 
 
@@ -195,6 +197,7 @@ def as_plain(made: Book) -> dict[str, Any]:
         "missed_settlements": {
             ":".join(m.leg): {"count": m.count, "first": moment(m.first_ms)} for m in made.missed
         },
+        "opens_from_previous_close": {":".join(leg): n for leg, n in made.opens_taken.items()},
         "differing": made.differing,
         "checks": [_check_plain(c) for c in made.checks],
         "start_value": None if made.start_value is None else plain(made.start_value),
@@ -248,6 +251,8 @@ def _show(made: Book) -> None:
     output.print(f"Closed pnl {_sum(pnl)}, funding {_sum(made.funding)}")
     for leg, amount in made.funding_by_leg.items():
         output.print(f"  {leg}  {made.settlements_by_leg[leg]} settlements  {_sum(amount)}")
+    for leg_of_bars, taken in made.opens_taken.items():
+        output.print(f"  {':'.join(leg_of_bars)}  {taken} opens are the close of the bar before")
     for missed in made.missed:
         count = "no schedule of rates, settlements" if missed.count is None else missed.count
         output.print(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from services.backtest.book.records import (
     PublishedInputs,
     Rates,
     Selection,
+    Span,
 )
 from services.backtest.book.tables import (
     amount,
@@ -51,18 +53,18 @@ def read_inputs(
     listed, is_binary = _trades(trades, chosen)
     rates: dict[Leg, Rates] = {}
     payments: dict[tuple[int, Leg], Decimal] | None = None
+    needs = _needs(listed)
     for path in funding:
         if "funding_payment" in read_rows(path, ["exchange", "symbol"], ["funding_payment"])[0][1]:
             payments = {**(payments or {}), **_payments(path, chosen)}
         else:
-            rates |= read_rates(path, {t.leg for t in listed})
-    wanted = {trade.leg for trade in listed}
+            rates |= read_rates(path, set(needs))
     markets: dict[Leg, Market] = {}
     for given in bars:
         name, _, market = ("", "", given) if Path(given).exists() else given.rpartition(":")
         path, market = (Path(name), market) if name else (Path(given), "")
         for leg, found in read_bars(
-            path, market, wanted, rates, interval, end_ms, allow_gaps
+            path, market, needs, rates, interval, end_ms, allow_gaps
         ).items():
             if leg in markets:
                 raise MalformedHistory(f"{path}: {' '.join(leg)} is in two files; name one of them")
@@ -74,6 +76,15 @@ def read_inputs(
                 f"{trade.row}; name another --bars or choose with --exchange, --symbol, --market"
             )
     return PublishedInputs(listed, markets, payments, is_binary)
+
+
+def _needs(trades: Sequence[ListedTrade]) -> dict[Leg, Span]:
+    found: dict[Leg, Span] = {}
+    for trade in trades:
+        first, last = trade.opened_ms, inf if trade.closed_ms is None else trade.closed_ms
+        before = found.get(trade.leg, Span(first, last))
+        found[trade.leg] = Span(min(first, before.first_ms), max(last, before.last_ms))
+    return found
 
 
 def _trades(path: Path, chosen: Selection) -> tuple[tuple[ListedTrade, ...], bool]:

@@ -42,6 +42,18 @@ class ListedTrade:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """From a leg's first opening to the last instant at which a trade of it needs a price."""
+
+    first_ms: int
+    last_ms: float  # infinite where a position stays open
+
+    def covers(self, at_ms: int) -> bool:
+        """Whether an instant is in it."""
+        return self.first_ms <= at_ms <= self.last_ms
+
+
+@dataclass(frozen=True, slots=True)
 class Rates:
     """One leg's settled rates by instant, as ``source`` has them.
 
@@ -56,12 +68,16 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """One leg's bars: opens by the instant at which they start, closes by the same, and rates."""
+    """One leg's bars: opens by the instant at which they start, closes by the same, and rates.
+
+    ``opens_taken`` of the opens that a trade may need are the close of the bar before.
+    """
 
     opens: Mapping[int, Decimal]
     closes: Mapping[int, Decimal]
     rates: Rates
     interval_ms: int
+    opens_taken: int = 0
 
 
 @dataclass(frozen=True, slots=True)
