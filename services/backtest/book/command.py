@@ -72,6 +72,7 @@ def make_book(
     start_value: Decimal | None = None,
     horizons: Sequence[int | None] = (None,),
     allow_gaps: bool = False,
+    from_ms: int | None = None,
 ) -> Book:
     """Return the book of a published run.
 
@@ -94,7 +95,7 @@ def make_book(
     curve: list[Instant] = []
     measured: list[Performance] = []
     if start_value is not None:
-        curve = curve_of(inputs, booked, start_value)
+        curve = curve_of(inputs, booked, start_value, from_ms)
         found = [performance(curve, months) for months in horizons]
         measured = [one for one in found if one is not None]
     return Book(
@@ -114,16 +115,20 @@ def book(
         typer.Option(help="A log of payments to compare, a table of rates to pay by, or both."),
     ] = None,
     start_value: Annotated[
-        str | None, typer.Option(help="The account at the first bar; without it no returns.")
+        str | None, typer.Option(help="The account where it begins; without it no returns.")
     ] = None,
     horizons: Annotated[
-        str, typer.Option(help="Months from the first bar on to measure, beside all of it.")
+        str, typer.Option(help="Months from its beginning to measure, beside all of it.")
     ] = "3,6,12,18",
     exchange: Annotated[str | None, typer.Option(help="These alone, comma-separated.")] = None,
     symbol: Annotated[str | None, typer.Option(help="These alone, comma-separated.")] = None,
     market: Annotated[str | None, typer.Option(help="These alone, comma-separated.")] = None,
+    begin: Annotated[
+        str | None,
+        typer.Option("--from", help="Where the account begins, ISO, UTC; at the first opening."),
+    ] = None,
     end: Annotated[
-        str | None, typer.Option("--to", help="Leave out bars that start after this, ISO, UTC.")
+        str | None, typer.Option("--to", help="Leave out all that happens after this, ISO, UTC.")
     ] = None,
     interval: Annotated[str, typer.Option(help="Which bars, where a file says of each.")] = "1h",
     fees: Annotated[str, typer.Option(help="taken out of the position, or added to it.")] = "taken",
@@ -152,7 +157,7 @@ def book(
     """Book a published trade list again and say where it and its publisher part."""
     chosen = Selection(*(frozenset(names_option(n)) for n in (exchange, symbol, market)))
     capital = None if start_value is None else amount_option("--start-value", start_value)
-    last = None if end is None else int(hour_option("--to", end).timestamp()) * 1000
+    first, last = _ms("--from", begin), _ms("--to", end)
     allowed = amount_option("--tolerance", tolerance)
     try:
         inputs = read_inputs(
@@ -168,6 +173,7 @@ def book(
             start_value=capital,
             horizons=_months(horizons),
             allow_gaps=allow_gaps,
+            from_ms=first,
         )
     except Malformed as error:
         raise Misconfigured(f"The published run cannot be booked: {error}") from error
@@ -306,6 +312,10 @@ def _digits(value: Decimal) -> str:
 
 def _sum(value: Decimal) -> str:
     return plain(value.quantize(SUM_PLACES))
+
+
+def _ms(option: str, text: str | None) -> int | None:
+    return None if text is None else int(hour_option(option, text).timestamp()) * 1000
 
 
 def _months(text: str) -> list[int | None]:

@@ -1,6 +1,7 @@
 """The three inputs of a published run: its trades, the bars it saw, the payments it logged."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from math import inf
 from pathlib import Path
@@ -11,6 +12,7 @@ from services.backtest.book.rates import read_rates
 from services.backtest.book.records import (
     SIDES,
     STATED,
+    STATED_OPENING,
     Leg,
     ListedTrade,
     Market,
@@ -24,6 +26,7 @@ from services.backtest.book.tables import (
     holds_doubles,
     instant,
     leg_of,
+    moment,
     needed_amount,
     optional_instant,
     read_rows,
@@ -47,16 +50,17 @@ def read_inputs(
     """Return the rows of a published run; raises MalformedHistory at the first bad one.
 
     ``bars`` are files with a column ``market``, or FILE:MARKET. ``funding`` are logs of payments
-    or tables of rates, told apart by their columns. Bars that start after ``end_ms`` are left out.
+    or tables of rates, told apart by their columns. ``end_ms`` is where the run ends: bars,
+    openings and payments after it are left out, and what closes after it is still open.
     A bar that is missing is refused unless ``allow_gaps``.
     """
-    listed, is_binary = _trades(trades, chosen)
+    listed, is_binary = _trades(trades, chosen, end_ms)
     rates: dict[Leg, Rates] = {}
     payments: dict[tuple[int, Leg], Decimal] | None = None
     needs = _needs(listed)
     for path in funding:
         if "funding_payment" in read_rows(path, ["exchange", "symbol"], ["funding_payment"])[0][1]:
-            payments = {**(payments or {}), **_payments(path, chosen)}
+            payments = {**(payments or {}), **_payments(path, chosen, end_ms)}
         else:
             rates |= read_rates(path, set(needs))
     markets: dict[Leg, Market] = {}
@@ -87,7 +91,9 @@ def _needs(trades: Sequence[ListedTrade]) -> dict[Leg, Span]:
     return found
 
 
-def _trades(path: Path, chosen: Selection) -> tuple[tuple[ListedTrade, ...], bool]:
+def _trades(
+    path: Path, chosen: Selection, end_ms: int | None
+) -> tuple[tuple[ListedTrade, ...], bool]:
     needed = ["side", "exchange", "symbol", "market", "position_size_usd", "fee_rate", "open_time"]
     rows = read_rows(path, [*needed, "close_time"], [*STATED, "margin", "closed"])
     found: list[ListedTrade] = []
@@ -100,12 +106,22 @@ def _trades(path: Path, chosen: Selection) -> tuple[tuple[ListedTrade, ...], boo
         if key in seen:
             raise refused(path, row, number, f"is there twice, first in row {seen[key]}")
         seen[key] = number
-        found.append(trade)
+        if end_ms is None or trade.opened_ms <= end_ms:
+            found.append(_as_of(trade, end_ms))
     if not found:
-        raise MalformedHistory(f"{path}: no trade is chosen; choose others")
+        until = "" if end_ms is None else f" and opens until {moment(end_ms)}"
+        raise MalformedHistory(f"{path}: no trade is chosen{until}; choose others")
     return tuple(found), holds_doubles(
         [row for _, row in rows], [*STATED, "position_size_usd", "fee_rate"]
     )
+
+
+def _as_of(trade: ListedTrade, end_ms: int | None) -> ListedTrade:
+    """Return the trade as it stands at ``end_ms``: open if it closes later."""
+    if end_ms is None or trade.closed_ms is None or trade.closed_ms <= end_ms:
+        return trade
+    stated = {name: value for name, value in trade.stated.items() if name in STATED_OPENING}
+    return replace(trade, closed_ms=None, stated=stated)
 
 
 def _trade(path: Path, row: Mapping[str, Any], number: int) -> ListedTrade:
@@ -135,7 +151,7 @@ def _truth(value: Any) -> bool:
     return value is True or str(value).lower() == "true"
 
 
-def _payments(path: Path, chosen: Selection) -> dict[tuple[int, Leg], Decimal]:
+def _payments(path: Path, chosen: Selection, end_ms: int | None) -> dict[tuple[int, Leg], Decimal]:
     names = ["time", "exchange", "symbol", "market", "funding_payment"]
     found: dict[tuple[int, Leg], Decimal] = {}
     seen: set[tuple[tuple[int, Leg], Decimal]] = set()
@@ -144,6 +160,8 @@ def _payments(path: Path, chosen: Selection) -> dict[tuple[int, Leg], Decimal]:
         if not chosen.takes(leg):
             continue
         key = (instant(path, row, "time", number), leg)
+        if end_ms is not None and key[0] > end_ms:
+            continue
         paid = needed_amount(path, row, "funding_payment", number)
         if paid and (key, paid) in seen:
             raise refused(path, row, number, "is there twice")

@@ -11,10 +11,8 @@ Leg = tuple[str, str, str]
 
 SIDES: Final = ("long", "short")
 SPOT: Final = "spot"
-STATED: Final = (
-    "open_price", "quantity", "open_fee", "open_value",
-    "close_price", "close_fee", "close_value", "pnl",
-)  # fmt: skip
+STATED_OPENING: Final = ("open_price", "quantity", "open_fee", "open_value")
+STATED: Final = (*STATED_OPENING, "close_price", "close_fee", "close_value", "pnl")
 """What a trade list may state of each trade; a cell that is empty is not compared."""
 
 

@@ -108,6 +108,14 @@ def test_on_the_true_bars_the_bybit_shorts_receive_what_they_should_have() -> No
     assert checks(said)["open_price"]["differing"] == 2
 
 
+def test_the_threshold_run_ended_half_way_agrees_in_every_figure_until_then() -> None:
+    said = book("--to", "2023-12-31T00:00", **THRESHOLD)
+    assert 0 < said["closed"] < said["trades"] < 890
+    assert said["differing"] == 0
+    found = checks(said)
+    assert found["payment"]["compared"] == said["settlements"] < 6962
+
+
 def test_one_wrong_cell_is_one_difference_with_its_place(tmp_path: Path) -> None:
     rows = pq.read_table(THRESHOLD["trades"]).to_pylist()
     rows[10]["close_fee"] += 0.25
