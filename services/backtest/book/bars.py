@@ -82,6 +82,16 @@ def read_bars(
     }
 
 
+def intervals_of(path: Path, market: str, leg: Leg) -> set[str]:
+    """Return the intervals of which a file has bars of a leg; none where it does not say."""
+    rows = read_rows(path, ["exchange", "symbol"], ["market", "interval"], [leg[1]])
+    return {
+        str(row["interval"])
+        for _, row in rows
+        if "interval" in row and (row["exchange"], market or row.get("market")) == leg[::2]
+    }
+
+
 def _bar(path: Path, row: Row, number: int) -> Bar:
     opened, closed = (amount(path, row, name, number) for name in ("open", "close"))
     for name, price in (("open", opened), ("close", closed)):

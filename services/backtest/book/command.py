@@ -158,7 +158,7 @@ def book(
     chosen = Selection(*(frozenset(names_option(n)) for n in (exchange, symbol, market)))
     capital = None if start_value is None else amount_option("--start-value", start_value)
     first, last = _ms("--from", begin), _ms("--to", end)
-    allowed = amount_option("--tolerance", tolerance)
+    allowed = amount_option("--tolerance", tolerance, or_zero=True)
     try:
         inputs = read_inputs(
             trades, bars, funding or [], chosen, interval, last, allow_gaps=allow_gaps
@@ -260,12 +260,7 @@ def _show(made: Book) -> None:
     for leg_of_bars, taken in made.opens_taken.items():
         output.print(f"  {':'.join(leg_of_bars)}  {taken} opens are the close of the bar before")
     for missed in made.missed:
-        count = "no schedule of rates, settlements" if missed.count is None else missed.count
-        output.print(
-            f"  {':'.join(missed.leg)}  {count} missed and not paid, from "
-            f"{moment(missed.first_ms)} on",
-            style="yellow",
-        )
+        output.print(f"  {_missed_words(missed)}", style="yellow")
     table = Table(box=None, pad_edge=False)
     for name in ("figure", "compared", "differing", "first", "largest"):
         table.add_column(name, overflow="fold")
@@ -293,6 +288,13 @@ def _show(made: Book) -> None:
             "A short's closing fee raises its pnl under this convention; --pnl cash charges it.",
             style="dim",
         )
+
+
+def _missed_words(missed: Missed) -> str:
+    leg, at = ":".join(missed.leg), moment(missed.first_ms)
+    if missed.count is None:
+        return f"{leg}  settlements not paid from {at} on: no schedule of rates"
+    return f"{leg}  {missed.count} settlements missed and not paid, the first of {at}"
 
 
 def _stated(by: Conventions) -> str:

@@ -1,13 +1,14 @@
 """The three inputs of a published run: its trades, the bars it saw, the payments it logged."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from services.backtest.book.bars import read_bars
+from services.backtest.book.bars import intervals_of, read_bars
 from services.backtest.book.rates import read_rates
 from services.backtest.book.records import (
     SIDES,
@@ -31,10 +32,16 @@ from services.backtest.book.tables import (
     optional_instant,
     read_rows,
     refused,
+    settled_at,
     text,
 )
 from shared.domain.money import ZERO
 from shared.history.records import MalformedHistory
+
+FEE_RATE_MAX: Final = Decimal("0.1")
+"""A fraction of notional; a greater one was written in per cent."""
+ROUNDING_RESIDUE: Final = Decimal("1e-6")
+"""Quote units. A size this little below zero is what binary sums left: AHA's list has -2.9e-11."""
 
 
 def read_inputs(
@@ -60,13 +67,11 @@ def read_inputs(
     needs = _needs(listed)
     for path in funding:
         if "funding_payment" in read_rows(path, ["exchange", "symbol"], ["funding_payment"])[0][1]:
-            payments = {**(payments or {}), **_payments(path, chosen, end_ms)}
+            payments = {**(payments or {}), **_payments(path, chosen, listed, end_ms)}
         else:
             rates |= read_rates(path, set(needs))
     markets: dict[Leg, Market] = {}
-    for given in bars:
-        name, _, market = ("", "", given) if Path(given).exists() else given.rpartition(":")
-        path, market = (Path(name), market) if name else (Path(given), "")
+    for path, market in map(_place, bars):
         for leg, found in read_bars(
             path, market, needs, rates, interval, end_ms, allow_gaps
         ).items():
@@ -77,9 +82,25 @@ def read_inputs(
         if trade.leg not in markets:
             raise MalformedHistory(
                 f"{', '.join(bars)}: no bar of {' '.join(trade.leg)}, which {trades} trades in row "
-                f"{trade.row}; name another --bars or choose with --exchange, --symbol, --market"
+                f"{trade.row}{_intervals(bars, trade.leg, interval)}; name another --bars or "
+                "choose with --exchange, --symbol, --market"
             )
     return PublishedInputs(listed, markets, payments, is_binary)
+
+
+def _place(given: str) -> tuple[Path, str]:
+    """Return the file of one --bars and the market that it is said to be of, if any."""
+    name, _, market = ("", "", given) if Path(given).exists() else given.rpartition(":")
+    return (Path(name), market) if name else (Path(given), "")
+
+
+def _intervals(bars: Sequence[str], leg: Leg, wanted: str) -> str:
+    """Return what intervals the files have of a leg of which none is as long as was wanted."""
+    found = sorted({one for given in bars for one in intervals_of(*_place(given), leg)})
+    others = ", ".join(found)
+    return (
+        f", of the interval {wanted}, but of {others}: say --interval {found[0]}" if found else ""
+    )
 
 
 def _needs(trades: Sequence[ListedTrade]) -> dict[Leg, Span]:
@@ -126,6 +147,13 @@ def _as_of(trade: ListedTrade, end_ms: int | None) -> ListedTrade:
 
 def _trade(path: Path, row: Mapping[str, Any], number: int) -> ListedTrade:
     side = text(path, row, "side", number)
+    size = needed_amount(path, row, "position_size_usd", number)
+    if size < -ROUNDING_RESIDUE:
+        raise refused(path, row, number, f"has the position_size_usd {size}, which is below 0")
+    fee_rate = needed_amount(path, row, "fee_rate", number)
+    if abs(fee_rate) > FEE_RATE_MAX:
+        problem = f"has the fee_rate {fee_rate}, more than 10 %; 0.1 % is written 0.001"
+        raise refused(path, row, number, problem)
     if side not in SIDES:
         raise refused(path, row, number, f"has the side {side!r}, neither long nor short")
     opened = instant(path, row, "open_time", number)
@@ -141,8 +169,7 @@ def _trade(path: Path, row: Mapping[str, Any], number: int) -> ListedTrade:
             raise refused(path, row, number, f"has the {name} {value}, which is not above 0")
     return ListedTrade(
         number, side, leg_of(path, row, number), str(row.get("margin") or ""),
-        needed_amount(path, row, "position_size_usd", number),
-        needed_amount(path, row, "fee_rate", number), opened, closed,
+        size, fee_rate, opened, closed,
         {name: value for name, value in stated.items() if value is not None},
     )  # fmt: skip
 
@@ -151,20 +178,34 @@ def _truth(value: Any) -> bool:
     return value is True or str(value).lower() == "true"
 
 
-def _payments(path: Path, chosen: Selection, end_ms: int | None) -> dict[tuple[int, Leg], Decimal]:
+def _payments(
+    path: Path, chosen: Selection, trades: Sequence[ListedTrade], end_ms: int | None
+) -> dict[tuple[int, Leg], Decimal]:
+    """Return the payments logged of each leg at an instant together: it may hold many positions.
+
+    As many may be equal as there are positions; one more is a row that is there twice.
+    """
     names = ["time", "exchange", "symbol", "market", "funding_payment"]
     found: dict[tuple[int, Leg], Decimal] = {}
-    seen: set[tuple[tuple[int, Leg], Decimal]] = set()
+    seen: Counter[tuple[tuple[int, Leg], Decimal]] = Counter()
     for number, row in read_rows(path, names):
         leg = leg_of(path, row, number)
         if not chosen.takes(leg):
             continue
-        key = (instant(path, row, "time", number), leg)
+        key = (settled_at(path, row, "time", number), leg)
         if end_ms is not None and key[0] > end_ms:
             continue
         paid = needed_amount(path, row, "funding_payment", number)
-        if paid and (key, paid) in seen:
+        seen[key, paid] += 1
+        if paid and seen[key, paid] > 1 and seen[key, paid] > _held(trades, *key):
             raise refused(path, row, number, "is there twice")
-        seen.add((key, paid))
-        found[key] = found.get(key, ZERO) + paid  # of two positions in one leg
+        found[key] = found.get(key, ZERO) + paid
     return found
+
+
+def _held(trades: Sequence[ListedTrade], at_ms: int, leg: Leg) -> int:
+    """Return how many positions a leg has, with those that open or close at that very instant."""
+    return sum(
+        t.leg == leg and t.opened_ms <= at_ms and (t.closed_ms is None or at_ms <= t.closed_ms)
+        for t in trades
+    )

@@ -7,12 +7,12 @@ from pathlib import Path
 from services.backtest.book.records import SPOT, Leg, Rates
 from services.backtest.book.tables import (
     amount,
-    instant,
     is_absent,
     modal_step,
     read_rows,
     refuse_disorder,
     refused,
+    settled_at,
 )
 from shared.domain.money import ZERO
 from shared.history.records import HOUR_MS
@@ -30,7 +30,7 @@ def read_rates(path: Path, legs: set[Leg]) -> dict[Leg, Rates]:
     for number, row in rows:
         for leg in [x for x in legs if x[2] != SPOT and x[:2] == (row["exchange"], row["symbol"])]:
             stated, settled = found.setdefault(leg, ({}, {}))
-            at = instant(path, row, "funding_time", number)
+            at = settled_at(path, row, "funding_time", number)
             refuse_disorder(path, row, number, stated, at)
             stated[at] = _interval_ms(path, row, number)
             rate = amount(path, row, _rate_column(row), number)

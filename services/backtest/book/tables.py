@@ -19,6 +19,7 @@ from shared.history.records import MalformedHistory
 Row = Mapping[str, Any]
 
 ROW: Final = "row number"
+MINUTE_MS: Final = 60_000
 
 BINARY: Final = Context(prec=200, traps=[Inexact, InvalidOperation])
 """Wide enough for products of doubles, which are finite decimals; it never rounds."""
@@ -77,6 +78,11 @@ def instant(path: Path, row: Row, name: str, number: int) -> int:
     if found is None:
         raise refused(path, row, number, f"has no {name}")
     return found
+
+
+def settled_at(path: Path, row: Row, name: str, number: int) -> int:
+    """Return UTC ms on a full minute, the nearest: venues stamp settlements some ms late."""
+    return (instant(path, row, name, number) + MINUTE_MS // 2) // MINUTE_MS * MINUTE_MS
 
 
 def optional_instant(path: Path, row: Row, name: str, number: int) -> int | None:

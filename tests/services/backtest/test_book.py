@@ -175,6 +175,15 @@ def test_a_difference_ends_with_code_one_when_asked_to(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["backtest", "book", *named, "--strict"]).exit_code == 1
 
 
+def test_figures_may_be_asked_to_be_equal_to_the_last_digit(tmp_path: Path) -> None:
+    files = made(tmp_path, {"open_fee": "100", "open_value": "900.0000000000001"})
+    assert book(**files)["differing"] == 0
+    found = book("--tolerance", "0", **files)
+    assert [c["figure"] for c in found["checks"] if c["differing"]] == ["open_value"]
+    with pytest.raises(Misconfigured, match="--tolerance -1 is not zero or more"):
+        book("--tolerance", "-1", **files)
+
+
 def swap(trades: list[Any], bars: list[Any]) -> None:
     bars[1], bars[2] = bars[2], bars[1]
 
@@ -219,6 +228,14 @@ def sideways(trades: list[Any], bars: list[Any]) -> None:
     trades[0]["side"] = "flat"
 
 
+def short_of_nothing(trades: list[Any], bars: list[Any]) -> None:
+    trades[0]["position_size_usd"] = "-1000"
+
+
+def in_per_cent(trades: list[Any], bars: list[Any]) -> None:
+    trades[0]["fee_rate"] = "0.11"
+
+
 def elsewhere(trades: list[Any], bars: list[Any]) -> None:
     trades[0]["exchange"] = "y"
 
@@ -240,6 +257,8 @@ def early(trades: list[Any], bars: list[Any]) -> None:
         (nameless, r"bars\.csv: AAAUSD, row 2.*has no exchange"),
         (twice, r"trades\.csv: AAAUSD, row 2.*is there twice, first in row 1"),
         (sideways, r"trades\.csv: AAAUSD, row 1.*'flat', neither long nor short"),
+        (short_of_nothing, r"trades\.csv: AAAUSD, row 1.*position_size_usd -1000, .* below 0"),
+        (in_per_cent, r"trades\.csv: AAAUSD, row 1.*fee_rate 0\.11, more than 10 %"),
         (elsewhere, r"bars\.csv: no bar of y AAAUSD linear"),
         (early, r"x AAAUSD linear: no bar starts at 2022-12-31 23:00 UTC"),
     ],

@@ -87,3 +87,15 @@ def test_a_fault_where_nothing_is_held_is_no_fault_of_the_run(
     said = book(**made(tmp_path, change=change))
     assert float(said["closed_pnl"]) == -72
     assert said["missed_settlements"] == {}
+
+
+def test_a_leg_with_bars_of_another_interval_alone_says_of_which(tmp_path: Path) -> None:
+    def change(trades: list[Any], bars: list[Any]) -> None:
+        for bar in bars:
+            bar["interval"] = "8h"
+
+    files = made(tmp_path, change=change)
+    said = "no bar of x AAAUSD linear.* of the interval 1h, but of 8h: say --interval 8h"
+    with pytest.raises(Misconfigured, match=said):
+        book(**files)
+    assert book("--interval", "8h", **files)["trades"] == 1

@@ -53,7 +53,8 @@ def test_the_account_begins_at_the_first_opening_or_where_it_is_told_to(tmp_path
     earlier = all_of_it(book("--start-value", "5000", "--from", "2022-12-30T00:00", **files))
     assert (opened["days"], earlier["days"]) == (2, 4)
     # 900 of value in 9 units: nothing gained yet, and 90 to close them at 100.
-    assert (Decimal(opened["initial"]), Decimal(earlier["initial"])) == (4910, 5000)
+    assert Decimal(opened["initial"]) == 4910
+    assert Decimal(earlier["initial"]) == 5000
 
 
 def test_legs_that_share_no_bar_are_refused_in_words(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from shared.domain.errors import Misconfigured
-from tests.services.backtest.listed_run import HOUR, T0, book, made
+from tests.services.backtest.listed_run import HOUR, T0, book, checks, made
 
 Row = tuple[int, str | None, int | None]
 """Hours after the opening, rate, interval_hours."""
@@ -108,6 +108,46 @@ def test_a_position_that_stays_open_needs_its_rates_up_to_the_last_bar(tmp_path:
     files = made(tmp_path, {"close_time": None}, change=only({0, 1, 2}))
     with pytest.raises(Misconfigured, match="settlement of 2023-01-01 03:00 UTC has no rate"):
         book(**files)
+
+
+def test_a_settlement_stamped_some_milliseconds_late_is_paid_at_its_minute(tmp_path: Path) -> None:
+    path = rates(tmp_path, [(0, "0.01", 1), (1, "0.01", 1), (2, "0.01", 1)])
+    table = pq.read_table(path).to_pylist()
+    late = [{**row, "funding_time": row["funding_time"] + 7} for row in table]
+    pq.write_table(pa.Table.from_pylist(late), path)
+    said = book(**made(tmp_path, change=without_rates), funding=path)
+    assert Decimal(said["funding"]) == Decimal("20.7")
+
+
+def logged(folder: Path, payments: Sequence[str], late_ms: int = 0) -> Path:
+    """Log payments of the first settlement after the opening."""
+    path = folder / "log.parquet"
+    leg = {"exchange": "x", "symbol": "AAAUSD", "market": "linear"}
+    rows = [{"time": T0 + HOUR + late_ms, **leg, "funding_payment": paid} for paid in payments]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def two_positions(trades: list[Any], bars: list[Any]) -> None:
+    trades.append({**trades[0], "margin": "coin"})
+
+
+def test_equal_payments_of_as_many_positions_are_summed(tmp_path: Path) -> None:
+    files = made(tmp_path, change=two_positions)
+    said = checks(book(**files, funding=logged(tmp_path, ["9.9", "9.9"])))
+    assert (said["payment"]["compared"], said["payment"]["differing"]) == (1, 0)
+    with pytest.raises(Misconfigured, match=r"log\.parquet: AAAUSD, row 3 at .*: is there twice"):
+        book(**files, funding=logged(tmp_path, ["9.9", "9.9", "9.9"]))
+
+
+def test_an_equal_payment_of_one_position_is_there_twice(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"row 2 at .*: is there twice"):
+        book(**made(tmp_path), funding=logged(tmp_path, ["9.9", "9.9"]))
+
+
+def test_a_payment_logged_some_milliseconds_late_is_compared_at_its_minute(tmp_path: Path) -> None:
+    said = checks(book(**made(tmp_path), funding=logged(tmp_path, ["9.9"], late_ms=7)))
+    assert (said["payment"]["compared"], said["payment"]["differing"]) == (1, 0)
 
 
 def test_spot_needs_no_rates(tmp_path: Path) -> None:
