@@ -49,14 +49,15 @@ def page_option(path: Path) -> Path:
     return path
 
 
-def amount_option(option: str, text: str) -> Decimal:
-    """Return an amount above zero; raises Misconfigured."""
+def amount_option(option: str, text: str, *, or_zero: bool = False) -> Decimal:
+    """Return an amount above zero, or zero where that is allowed; raises Misconfigured."""
     try:
         amount = Decimal(text)
     except InvalidOperation as error:
         raise Misconfigured(f"{option} {text} is no amount: write 100000.") from error
-    if not (amount.is_finite() and amount > 0):
-        raise Misconfigured(f"{option} {text} is not above zero.")
+    if not amount.is_finite() or amount < 0 or (amount == 0 and not or_zero):
+        least = "zero or more" if or_zero else "above zero"
+        raise Misconfigured(f"{option} {text} is not {least}.")
     return amount
 
 

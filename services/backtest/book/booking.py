@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from services.backtest.book.files import SPOT, ListedTrade, Market
+from services.backtest.book.records import SPOT, ListedTrade, Market
 from services.backtest.book.tables import BINARY, moment
 from shared.domain.money import ZERO
 from shared.history.records import MalformedHistory
@@ -106,6 +106,18 @@ def marked_gain(booked: BookedTrade, price: Decimal) -> tuple[Decimal, Decimal]:
     return gain * booked.trade.sign, BINARY.multiply(worth, booked.trade.fee_rate)
 
 
+def paid_span(trade: ListedTrade, market: Market, by: Conventions) -> tuple[int, int]:
+    """Return the first and the last UTC ms at which a settlement pays the trade.
+
+    A position that stays open is paid up to the last bar.
+    """
+    first = trade.opened_ms if by.entry_paid else trade.opened_ms + 1
+    end = max(market.opens)
+    if trade.closed_ms is None:
+        return first, end
+    return first, min(end, trade.closed_ms if by.exit_paid else trade.closed_ms - 1)
+
+
 def _pnl(
     trade: ListedTrade, opened: Decimal, closed: Decimal, fee: Decimal, by: Conventions
 ) -> Decimal:
@@ -121,19 +133,14 @@ def _payments(
     """Return what each settlement between opening and closing pays; spot is never paid."""
     if trade.leg[2] == SPOT:
         return ()
-    stamps = list(market.rates)
-    first = (bisect_left if by.entry_paid else bisect_right)(stamps, trade.opened_ms)
-    last = len(stamps)
-    if trade.closed_ms is not None:
-        last = (bisect_right if by.exit_paid else bisect_left)(stamps, trade.closed_ms)
-    end = max(market.opens)
+    settled = market.rates.settled
+    stamps = list(settled)
+    first, last = paid_span(trade, market, by)
     rounded = ROUNDINGS[by.rounding]
     paid = []
-    for at in stamps[first:last]:
-        if at > end:
-            break
+    for at in stamps[bisect_left(stamps, first) : bisect_right(stamps, last)]:
         worth = rounded(BINARY.multiply(quantity, _payment_price(trade, market, at, by)))
-        amount = rounded(BINARY.multiply(worth, market.rates[at]))
+        amount = rounded(BINARY.multiply(worth, settled[at]))
         paid.append(Payment(at, amount * -trade.sign))
     return tuple(paid)
 

@@ -14,7 +14,9 @@ from rich.table import Table
 from services.backtest.book.booking import ROUNDINGS, BookedTrade, Conventions, book_trade
 from services.backtest.book.compare import Check, check_payments, check_trades, payments_by_leg
 from services.backtest.book.curve import Instant, Performance, curve_of, performance
-from services.backtest.book.files import PublishedInputs, Selection, read_inputs
+from services.backtest.book.files import read_inputs
+from services.backtest.book.records import Leg, PublishedInputs, Selection
+from services.backtest.book.settlements import Missed, missed_settlements
 from services.backtest.book.tables import moment
 from services.backtest.options import amount_option, hour_option, names_option
 from shared.domain.errors import Malformed, Misconfigured
@@ -37,6 +39,8 @@ class Book:
     tolerance: Decimal
     booked: tuple[BookedTrade, ...]
     checks: tuple[Check, ...]
+    missed: tuple[Missed, ...]
+    opens_taken: dict[Leg, int]
     funding_by_leg: dict[str, Decimal]
     settlements_by_leg: dict[str, int]
     start_value: Decimal | None
@@ -67,10 +71,18 @@ def make_book(
     tolerance: Decimal,
     start_value: Decimal | None = None,
     horizons: Sequence[int | None] = (None,),
+    allow_gaps: bool = False,
+    from_ms: int | None = None,
 ) -> Book:
-    """Return the book of a published run; raises MalformedHistory where a bar is not there."""
+    """Return the book of a published run.
+
+    Raises: MalformedHistory where a bar is not there, and where a settlement is not, unless
+    ``allow_gaps``: then what is missed pays nothing and is counted.
+    """
+    missed = missed_settlements(inputs, by, allow_gaps=allow_gaps)
     booked = tuple(book_trade(t, inputs.markets[t.leg], by) for t in inputs.trades)
     paid = payments_by_leg(booked)
+    taken = {leg: m.opens_taken for leg, m in sorted(inputs.markets.items()) if m.opens_taken}
     checks = check_trades(booked, tolerance)
     if inputs.payments is not None:
         checks += check_payments(inputs.payments, paid, tolerance)
@@ -83,12 +95,12 @@ def make_book(
     curve: list[Instant] = []
     measured: list[Performance] = []
     if start_value is not None:
-        curve = curve_of(inputs, booked, start_value)
+        curve = curve_of(inputs, booked, start_value, from_ms)
         found = [performance(curve, months) for months in horizons]
         measured = [one for one in found if one is not None]
     return Book(
-        by, tolerance, booked, tuple(checks), sums, counts, start_value, tuple(curve),
-        tuple(measured),
+        by, tolerance, booked, tuple(checks), missed, taken, sums, counts, start_value,
+        tuple(curve), tuple(measured),
     )  # fmt: skip
 
 
@@ -103,16 +115,20 @@ def book(
         typer.Option(help="A log of payments to compare, a table of rates to pay by, or both."),
     ] = None,
     start_value: Annotated[
-        str | None, typer.Option(help="The account at the first bar; without it no returns.")
+        str | None, typer.Option(help="The account where it begins; without it no returns.")
     ] = None,
     horizons: Annotated[
-        str, typer.Option(help="Months from the first bar on to measure, beside all of it.")
+        str, typer.Option(help="Months from its beginning to measure, beside all of it.")
     ] = "3,6,12,18",
     exchange: Annotated[str | None, typer.Option(help="These alone, comma-separated.")] = None,
     symbol: Annotated[str | None, typer.Option(help="These alone, comma-separated.")] = None,
     market: Annotated[str | None, typer.Option(help="These alone, comma-separated.")] = None,
+    begin: Annotated[
+        str | None,
+        typer.Option("--from", help="Where the account begins, ISO, UTC; at the first opening."),
+    ] = None,
     end: Annotated[
-        str | None, typer.Option("--to", help="Leave out bars that start after this, ISO, UTC.")
+        str | None, typer.Option("--to", help="Leave out all that happens after this, ISO, UTC.")
     ] = None,
     interval: Annotated[str, typer.Option(help="Which bars, where a file says of each.")] = "1h",
     fees: Annotated[str, typer.Option(help="taken out of the position, or added to it.")] = "taken",
@@ -132,15 +148,17 @@ def book(
         str | None, typer.Option(help="double after each step, or none; by the file's numbers.")
     ] = None,
     tolerance: Annotated[str, typer.Option(help="What counts as equal, quote units.")] = "1e-10",
-    allow_gaps: Annotated[bool, typer.Option(help="Take bars with holes among them.")] = False,
+    allow_gaps: Annotated[
+        bool, typer.Option(help="Take bars and rates with holes; count the settlements missed.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     strict: Annotated[bool, typer.Option(help="End with code 1 where a figure differs.")] = False,
 ) -> None:
     """Book a published trade list again and say where it and its publisher part."""
     chosen = Selection(*(frozenset(names_option(n)) for n in (exchange, symbol, market)))
     capital = None if start_value is None else amount_option("--start-value", start_value)
-    last = None if end is None else int(hour_option("--to", end).timestamp()) * 1000
-    allowed = amount_option("--tolerance", tolerance)
+    first, last = _ms("--from", begin), _ms("--to", end)
+    allowed = amount_option("--tolerance", tolerance, or_zero=True)
     try:
         inputs = read_inputs(
             trades, bars, funding or [], chosen, interval, last, allow_gaps=allow_gaps
@@ -149,7 +167,13 @@ def book(
         by = Conventions(fees, payment_price, entry_paid, exit_paid, pnl, rule)
         _require_known(by)
         made = make_book(
-            inputs, by, tolerance=allowed, start_value=capital, horizons=_months(horizons)
+            inputs,
+            by,
+            tolerance=allowed,
+            start_value=capital,
+            horizons=_months(horizons),
+            allow_gaps=allow_gaps,
+            from_ms=first,
         )
     except Malformed as error:
         raise Misconfigured(f"The published run cannot be booked: {error}") from error
@@ -176,6 +200,10 @@ def as_plain(made: Book) -> dict[str, Any]:
             leg: {"settlements": made.settlements_by_leg[leg], "funding": _sum(amount)}
             for leg, amount in made.funding_by_leg.items()
         },
+        "missed_settlements": {
+            ":".join(m.leg): {"count": m.count, "first": moment(m.first_ms)} for m in made.missed
+        },
+        "opens_from_previous_close": {":".join(leg): n for leg, n in made.opens_taken.items()},
         "differing": made.differing,
         "checks": [_check_plain(c) for c in made.checks],
         "start_value": None if made.start_value is None else plain(made.start_value),
@@ -229,6 +257,10 @@ def _show(made: Book) -> None:
     output.print(f"Closed pnl {_sum(pnl)}, funding {_sum(made.funding)}")
     for leg, amount in made.funding_by_leg.items():
         output.print(f"  {leg}  {made.settlements_by_leg[leg]} settlements  {_sum(amount)}")
+    for leg_of_bars, taken in made.opens_taken.items():
+        output.print(f"  {':'.join(leg_of_bars)}  {taken} opens are the close of the bar before")
+    for missed in made.missed:
+        output.print(f"  {_missed_words(missed)}", style="yellow")
     table = Table(box=None, pad_edge=False)
     for name in ("figure", "compared", "differing", "first", "largest"):
         table.add_column(name, overflow="fold")
@@ -258,6 +290,13 @@ def _show(made: Book) -> None:
         )
 
 
+def _missed_words(missed: Missed) -> str:
+    leg, at = ":".join(missed.leg), moment(missed.first_ms)
+    if missed.count is None:
+        return f"{leg}  settlements not paid from {at} on: no schedule of rates"
+    return f"{leg}  {missed.count} settlements missed and not paid, the first of {at}"
+
+
 def _stated(by: Conventions) -> str:
     return ", ".join(f"{name} {getattr(by, name)}" for name in Conventions.__slots__)
 
@@ -275,6 +314,10 @@ def _digits(value: Decimal) -> str:
 
 def _sum(value: Decimal) -> str:
     return plain(value.quantize(SUM_PLACES))
+
+
+def _ms(option: str, text: str | None) -> int | None:
+    return None if text is None else int(hour_option(option, text).timestamp()) * 1000
 
 
 def _months(text: str) -> list[int | None]:

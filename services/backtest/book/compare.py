@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from services.backtest.book.booking import BookedTrade
-from services.backtest.book.files import SPOT, STATED, Leg, ListedTrade
+from services.backtest.book.records import SPOT, STATED, Leg, ListedTrade
 from services.backtest.book.tables import moment
 from shared.domain.money import ZERO
 

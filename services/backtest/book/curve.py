@@ -9,7 +9,8 @@ from decimal import Decimal
 import numpy as np
 
 from services.backtest.book.booking import BookedTrade, marked_gain
-from services.backtest.book.files import Market, PublishedInputs
+from services.backtest.book.records import Market, PublishedInputs
+from services.backtest.book.tables import moment
 from shared.analytics.returns import drawdown, returns_of
 from shared.domain.errors import Misconfigured
 from shared.domain.money import ZERO
@@ -31,7 +32,7 @@ class Instant:
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """One horizon from the first bar on; fractions. ``days`` is the horizon's whole length.
+    """One horizon from the curve's first bar on; fractions. ``days`` is the horizon's whole length.
 
     ``annualised`` is (final / initial) ** (365 / days) - 1 of marked values; ``drawdown`` that of
     realised values at the end of each day, ``drawdown_marked`` of marked ones at every bar.
@@ -49,13 +50,19 @@ class Performance:
 
 
 def curve_of(
-    inputs: PublishedInputs, booked: Sequence[BookedTrade], start_value: Decimal
+    inputs: PublishedInputs,
+    booked: Sequence[BookedTrade],
+    start_value: Decimal,
+    from_ms: int | None = None,
 ) -> list[Instant]:
-    """Return the account at each bar that all legs share, oldest first; funding at t counts at t.
+    """Return the account at each bar that all legs held then share; funding at t counts at t.
 
-    Trades of a bar are booked before it is valued, as they trade at its open.
+    It begins at the first bar from ``from_ms`` on, None: from the first opening on. Trades of a
+    bar are booked before it is valued, as they trade at its open.
+    Raises: Misconfigured without two such bars.
     """
-    instants = sorted(set.intersection(*(set(m.opens) for m in inputs.markets.values())))
+    first = min(b.trade.opened_ms for b in booked) if from_ms is None else from_ms
+    instants = sorted({at for m in inputs.markets.values() for at in m.opens if at >= first})
     funding = _sums((p.at_ms, p.amount) for b in booked for p in b.payments)
     closed = _sums((b.trade.closed_ms, b.pnl) for b in booked if b.trade.closed_ms is not None)
     opening = _by_instant(booked, lambda b: b.trade.opened_ms)
@@ -73,7 +80,13 @@ def curve_of(
             for one in closing.get(stamp, ()):
                 held.pop(one.trade.row, None)
             held |= {one.trade.row: one for one in opening.get(stamp, ())}
-        curve.append(Instant(at, realised, realised + _open_worth(held, inputs.markets, at)))
+        if all(at in inputs.markets[one.trade.leg].opens for one in held.values()):
+            curve.append(Instant(at, realised, realised + _open_worth(held, inputs.markets, at)))
+    if len(curve) < 2:
+        raise Misconfigured(
+            f"No two bars from {moment(first)} on are shared by all legs held then: give bars of "
+            "one interval and span, another --from, or leave out --start-value."
+        )
     return curve
 
 

@@ -1,95 +1,47 @@
 """The three inputs of a published run: its trades, the bars it saw, the payments it logged."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from decimal import Decimal
-from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
+from services.backtest.book.bars import intervals_of, read_bars
+from services.backtest.book.rates import read_rates
+from services.backtest.book.records import (
+    SIDES,
+    STATED,
+    STATED_OPENING,
+    Leg,
+    ListedTrade,
+    Market,
+    PublishedInputs,
+    Rates,
+    Selection,
+    Span,
+)
 from services.backtest.book.tables import (
     amount,
     holds_doubles,
     instant,
-    is_absent,
+    leg_of,
     moment,
     needed_amount,
     optional_instant,
     read_rows,
     refused,
+    settled_at,
     text,
 )
 from shared.domain.money import ZERO
-from shared.history.records import HOUR_MS, MalformedHistory
+from shared.history.records import MalformedHistory
 
-Leg = tuple[str, str, str]
-"""Exchange, symbol, market."""
-
-SIDES: Final = ("long", "short")
-SPOT: Final = "spot"
-STATED: Final = (
-    "open_price", "quantity", "open_fee", "open_value",
-    "close_price", "close_fee", "close_value", "pnl",
-)  # fmt: skip
-"""What a trade list may state of each trade; a cell that is empty is not compared."""
-INTERVALS: Final = {"15m": HOUR_MS // 4, "1h": HOUR_MS, "4h": 4 * HOUR_MS, "8h": 8 * HOUR_MS}
-
-
-@dataclass(frozen=True, slots=True)
-class ListedTrade:
-    """One trade as its list gives it; ``stated`` holds what was published of it, quote units.
-
-    ``size`` is what was put in before the fee, ``fee_rate`` a fraction. ``row`` counts from one.
-    """
-
-    row: int
-    side: str
-    leg: Leg
-    margin: str
-    size: Decimal
-    fee_rate: Decimal
-    opened_ms: int
-    closed_ms: int | None
-    stated: Mapping[str, Decimal]
-
-    @property
-    def sign(self) -> int:
-        """+1 for a long, -1 for a short."""
-        return 1 if self.side == "long" else -1
-
-
-@dataclass(frozen=True, slots=True)
-class Market:
-    """One leg's bars: opens by the instant at which they start, closes by the same, rates by t."""
-
-    opens: Mapping[int, Decimal]
-    closes: Mapping[int, Decimal]
-    rates: Mapping[int, Decimal]
-    interval_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedInputs:
-    """Everything that was read; ``payments`` is None where no log was given."""
-
-    trades: tuple[ListedTrade, ...]
-    markets: Mapping[Leg, Market]
-    payments: Mapping[tuple[int, Leg], Decimal] | None
-    is_binary: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which rows count; an empty set means all of them."""
-
-    exchanges: frozenset[str] = frozenset()
-    symbols: frozenset[str] = frozenset()
-    markets: frozenset[str] = frozenset()
-
-    def takes(self, leg: Leg) -> bool:
-        """Whether a leg is among them."""
-        chosen = zip((self.exchanges, self.symbols, self.markets), leg, strict=True)
-        return all(not names or name in names for names, name in chosen)
+FEE_RATE_MAX: Final = Decimal("0.1")
+"""A fraction of notional; a greater one was written in per cent."""
+ROUNDING_RESIDUE: Final = Decimal("1e-6")
+"""Quote units. A size this little below zero is what binary sums left: AHA's list has -2.9e-11."""
 
 
 def read_inputs(
@@ -105,23 +57,24 @@ def read_inputs(
     """Return the rows of a published run; raises MalformedHistory at the first bad one.
 
     ``bars`` are files with a column ``market``, or FILE:MARKET. ``funding`` are logs of payments
-    or tables of rates, told apart by their columns. Bars that start after ``end_ms`` are left out.
+    or tables of rates, told apart by their columns. ``end_ms`` is where the run ends: bars,
+    openings and payments after it are left out, and what closes after it is still open.
     A bar that is missing is refused unless ``allow_gaps``.
     """
-    listed, is_binary = _trades(trades, chosen)
-    rates: dict[Leg, dict[int, Decimal]] = {}
+    listed, is_binary = _trades(trades, chosen, end_ms)
+    rates: dict[Leg, Rates] = {}
     payments: dict[tuple[int, Leg], Decimal] | None = None
+    needs = _needs(listed)
     for path in funding:
         if "funding_payment" in read_rows(path, ["exchange", "symbol"], ["funding_payment"])[0][1]:
-            payments = {**(payments or {}), **_payments(path, chosen)}
+            payments = {**(payments or {}), **_payments(path, chosen, listed, end_ms)}
         else:
-            rates |= _rates(path, {t.leg for t in listed})
-    wanted = {trade.leg for trade in listed}
+            rates |= read_rates(path, set(needs))
     markets: dict[Leg, Market] = {}
-    for given in bars:
-        name, _, market = ("", "", given) if Path(given).exists() else given.rpartition(":")
-        path, market = (Path(name), market) if name else (Path(given), "")
-        for leg, found in _bars(path, market, wanted, rates, interval, end_ms, allow_gaps).items():
+    for path, market in map(_place, bars):
+        for leg, found in read_bars(
+            path, market, needs, rates, interval, end_ms, allow_gaps
+        ).items():
             if leg in markets:
                 raise MalformedHistory(f"{path}: {' '.join(leg)} is in two files; name one of them")
             markets[leg] = found
@@ -129,12 +82,39 @@ def read_inputs(
         if trade.leg not in markets:
             raise MalformedHistory(
                 f"{', '.join(bars)}: no bar of {' '.join(trade.leg)}, which {trades} trades in row "
-                f"{trade.row}; name another --bars or choose with --exchange, --symbol, --market"
+                f"{trade.row}{_intervals(bars, trade.leg, interval)}; name another --bars or "
+                "choose with --exchange, --symbol, --market"
             )
     return PublishedInputs(listed, markets, payments, is_binary)
 
 
-def _trades(path: Path, chosen: Selection) -> tuple[tuple[ListedTrade, ...], bool]:
+def _place(given: str) -> tuple[Path, str]:
+    """Return the file of one --bars and the market that it is said to be of, if any."""
+    name, _, market = ("", "", given) if Path(given).exists() else given.rpartition(":")
+    return (Path(name), market) if name else (Path(given), "")
+
+
+def _intervals(bars: Sequence[str], leg: Leg, wanted: str) -> str:
+    """Return what intervals the files have of a leg of which none is as long as was wanted."""
+    found = sorted({one for given in bars for one in intervals_of(*_place(given), leg)})
+    others = ", ".join(found)
+    return (
+        f", of the interval {wanted}, but of {others}: say --interval {found[0]}" if found else ""
+    )
+
+
+def _needs(trades: Sequence[ListedTrade]) -> dict[Leg, Span]:
+    found: dict[Leg, Span] = {}
+    for trade in trades:
+        first, last = trade.opened_ms, inf if trade.closed_ms is None else trade.closed_ms
+        before = found.get(trade.leg, Span(first, last))
+        found[trade.leg] = Span(min(first, before.first_ms), max(last, before.last_ms))
+    return found
+
+
+def _trades(
+    path: Path, chosen: Selection, end_ms: int | None
+) -> tuple[tuple[ListedTrade, ...], bool]:
     needed = ["side", "exchange", "symbol", "market", "position_size_usd", "fee_rate", "open_time"]
     rows = read_rows(path, [*needed, "close_time"], [*STATED, "margin", "closed"])
     found: list[ListedTrade] = []
@@ -147,16 +127,33 @@ def _trades(path: Path, chosen: Selection) -> tuple[tuple[ListedTrade, ...], boo
         if key in seen:
             raise refused(path, row, number, f"is there twice, first in row {seen[key]}")
         seen[key] = number
-        found.append(trade)
+        if end_ms is None or trade.opened_ms <= end_ms:
+            found.append(_as_of(trade, end_ms))
     if not found:
-        raise MalformedHistory(f"{path}: no trade is chosen; choose others")
+        until = "" if end_ms is None else f" and opens until {moment(end_ms)}"
+        raise MalformedHistory(f"{path}: no trade is chosen{until}; choose others")
     return tuple(found), holds_doubles(
         [row for _, row in rows], [*STATED, "position_size_usd", "fee_rate"]
     )
 
 
+def _as_of(trade: ListedTrade, end_ms: int | None) -> ListedTrade:
+    """Return the trade as it stands at ``end_ms``: open if it closes later."""
+    if end_ms is None or trade.closed_ms is None or trade.closed_ms <= end_ms:
+        return trade
+    stated = {name: value for name, value in trade.stated.items() if name in STATED_OPENING}
+    return replace(trade, closed_ms=None, stated=stated)
+
+
 def _trade(path: Path, row: Mapping[str, Any], number: int) -> ListedTrade:
     side = text(path, row, "side", number)
+    size = needed_amount(path, row, "position_size_usd", number)
+    if size < -ROUNDING_RESIDUE:
+        raise refused(path, row, number, f"has the position_size_usd {size}, which is below 0")
+    fee_rate = needed_amount(path, row, "fee_rate", number)
+    if abs(fee_rate) > FEE_RATE_MAX:
+        problem = f"has the fee_rate {fee_rate}, more than 10 %; 0.1 % is written 0.001"
+        raise refused(path, row, number, problem)
     if side not in SIDES:
         raise refused(path, row, number, f"has the side {side!r}, neither long nor short")
     opened = instant(path, row, "open_time", number)
@@ -171,9 +168,8 @@ def _trade(path: Path, row: Mapping[str, Any], number: int) -> ListedTrade:
         if value is not None and value <= ZERO:
             raise refused(path, row, number, f"has the {name} {value}, which is not above 0")
     return ListedTrade(
-        number, side, _leg(path, row, number), str(row.get("margin") or ""),
-        needed_amount(path, row, "position_size_usd", number),
-        needed_amount(path, row, "fee_rate", number), opened, closed,
+        number, side, leg_of(path, row, number), str(row.get("margin") or ""),
+        size, fee_rate, opened, closed,
         {name: value for name, value in stated.items() if value is not None},
     )  # fmt: skip
 
@@ -182,121 +178,34 @@ def _truth(value: Any) -> bool:
     return value is True or str(value).lower() == "true"
 
 
-def _leg(path: Path, row: Mapping[str, Any], number: int) -> Leg:
-    exchange, symbol, market = (
-        text(path, row, name, number) for name in ("exchange", "symbol", "market")
-    )
-    return exchange, symbol, market
+def _payments(
+    path: Path, chosen: Selection, trades: Sequence[ListedTrade], end_ms: int | None
+) -> dict[tuple[int, Leg], Decimal]:
+    """Return the payments logged of each leg at an instant together: it may hold many positions.
 
-
-def _payments(path: Path, chosen: Selection) -> dict[tuple[int, Leg], Decimal]:
+    As many may be equal as there are positions; one more is a row that is there twice.
+    """
     names = ["time", "exchange", "symbol", "market", "funding_payment"]
     found: dict[tuple[int, Leg], Decimal] = {}
-    seen: set[tuple[tuple[int, Leg], Decimal]] = set()
+    seen: Counter[tuple[tuple[int, Leg], Decimal]] = Counter()
     for number, row in read_rows(path, names):
-        leg = _leg(path, row, number)
+        leg = leg_of(path, row, number)
         if not chosen.takes(leg):
             continue
-        key = (instant(path, row, "time", number), leg)
+        key = (settled_at(path, row, "time", number), leg)
+        if end_ms is not None and key[0] > end_ms:
+            continue
         paid = needed_amount(path, row, "funding_payment", number)
-        if paid and (key, paid) in seen:
+        seen[key, paid] += 1
+        if paid and seen[key, paid] > 1 and seen[key, paid] > _held(trades, *key):
             raise refused(path, row, number, "is there twice")
-        seen.add((key, paid))
-        found[key] = found.get(key, ZERO) + paid  # of two positions in one leg
+        found[key] = found.get(key, ZERO) + paid
     return found
 
 
-def _rates(path: Path, legs: set[Leg]) -> dict[Leg, dict[int, Decimal]]:
-    """Return settled rates by leg; a table of rates has no market: every perpetual shares them."""
-    rows = read_rows(
-        path,
-        ["exchange", "symbol", "funding_time"],
-        ["rate", "rate_str"],
-        {leg[1] for leg in legs},
+def _held(trades: Sequence[ListedTrade], at_ms: int, leg: Leg) -> int:
+    """Return how many positions a leg has, with those that open or close at that very instant."""
+    return sum(
+        t.leg == leg and t.opened_ms <= at_ms and (t.closed_ms is None or at_ms <= t.closed_ms)
+        for t in trades
     )
-    found: dict[Leg, dict[int, Decimal]] = {}
-    for number, row in rows:
-        for leg in [x for x in legs if x[2] != SPOT and x[:2] == (row["exchange"], row["symbol"])]:
-            series = found.setdefault(leg, {})
-            at = instant(path, row, "funding_time", number)
-            _refuse_disorder(path, row, number, series, at)
-            name = "rate" if is_absent(row.get("rate_str")) else "rate_str"
-            series[at] = needed_amount(path, row, name, number)
-    return found
-
-
-def _bars(
-    path: Path,
-    market: str,
-    wanted: set[Leg],
-    rates: Mapping[Leg, Mapping[int, Decimal]],
-    interval: str,
-    end_ms: int | None,
-    allow_gaps: bool,
-) -> dict[Leg, Market]:
-    rows = read_rows(
-        path,
-        ["exchange", "symbol", "open"],
-        ["market", "interval", "label_time", "open_time", "close", "funding_rate"],
-        {leg[1] for leg in wanted},
-    )
-    if not rows:
-        return {}
-    columns = rows[0][1]
-    label = "label_time" if "label_time" in columns else "open_time"
-    if not market and "market" not in columns:
-        raise MalformedHistory(f"{path}: no column market; say which it is: {path}:linear")
-    series: dict[Leg, tuple[dict[int, Decimal], dict[int, Decimal], dict[int, Decimal]]] = {}
-    for number, row in rows:
-        if "interval" in row and row["interval"] != interval:
-            continue
-        leg = _leg(path, {**row, "market": market or row.get("market")}, number)
-        if leg not in wanted:
-            continue
-        opens, closes, paid = series.setdefault(leg, ({}, {}, {}))
-        at = instant(path, row, label, number)
-        _refuse_disorder(path, row, number, opens, at)
-        if end_ms is not None and at > end_ms:
-            continue
-        opens[at] = needed_amount(path, row, "open", number, above=ZERO)
-        if not is_absent(row.get("close")):
-            closes[at] = needed_amount(path, row, "close", number, above=ZERO)
-        rate = amount(path, row, "funding_rate", number)
-        if rate is not None:
-            paid[at] = rate
-    return {
-        leg: Market(opens, closes, rates.get(leg, paid), _grid(path, leg, opens, allow_gaps))
-        for leg, (opens, closes, paid) in series.items()
-    }
-
-
-def _refuse_disorder(
-    path: Path, row: Mapping[str, Any], number: int, before: Mapping[int, Decimal], at: int
-) -> None:
-    if not before:
-        return
-    last = next(reversed(before.keys()))  # type: ignore[call-overload]
-    if at == last:
-        raise refused(path, row, number, "is there twice")
-    if at < last:
-        raise refused(path, row, number, f"is out of order: {moment(last)} stands before it")
-
-
-def _grid(path: Path, leg: Leg, opens: Mapping[int, Decimal], allow_gaps: bool) -> int:
-    """Return the distance of the bars; raises MalformedHistory at the first that is off it."""
-    times = list(opens)
-    if len(times) < 2:
-        raise MalformedHistory(f"{path}: {' '.join(leg)} has one bar alone; add what follows")
-    step = min(after - before for before, after in pairwise(times))
-    for before, after in pairwise(times):
-        if (after - before) % step:
-            raise MalformedHistory(
-                f"{path}: {' '.join(leg)} at {moment(after)} is off the grid of {step // 60_000} "
-                "minutes; write bars of one interval"
-            )
-        if after - before > step and not allow_gaps:
-            raise MalformedHistory(
-                f"{path}: {' '.join(leg)} at {moment(before + step)} is missing; add the bar "
-                "or say --allow-gaps"
-            )
-    return step

@@ -1,9 +1,11 @@
 """Reads a published run's files (Parquet or CSV) into exact rows, or refuses the first bad one."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -17,6 +19,7 @@ from shared.history.records import MalformedHistory
 Row = Mapping[str, Any]
 
 ROW: Final = "row number"
+MINUTE_MS: Final = 60_000
 
 BINARY: Final = Context(prec=200, traps=[Inexact, InvalidOperation])
 """Wide enough for products of doubles, which are finite decimals; it never rounds."""
@@ -61,12 +64,25 @@ def text(path: Path, row: Row, name: str, number: int) -> str:
     return value
 
 
+def leg_of(path: Path, row: Row, number: int) -> tuple[str, str, str]:
+    """Return exchange, symbol, market; raises MalformedHistory when one is empty."""
+    exchange, symbol, market = (
+        text(path, row, name, number) for name in ("exchange", "symbol", "market")
+    )
+    return exchange, symbol, market
+
+
 def instant(path: Path, row: Row, name: str, number: int) -> int:
     """Return UTC ms; raises MalformedHistory when it is absent or no whole number."""
     found = optional_instant(path, row, name, number)
     if found is None:
         raise refused(path, row, number, f"has no {name}")
     return found
+
+
+def settled_at(path: Path, row: Row, name: str, number: int) -> int:
+    """Return UTC ms on a full minute, the nearest: venues stamp settlements some ms late."""
+    return (instant(path, row, name, number) + MINUTE_MS // 2) // MINUTE_MS * MINUTE_MS
 
 
 def optional_instant(path: Path, row: Row, name: str, number: int) -> int | None:
@@ -122,6 +138,25 @@ def refused(path: Path, row: Row, number: int, problem: str) -> MalformedHistory
     return MalformedHistory(
         f"{path}: {symbol}, row {number}{when}: {problem}; correct the row or leave it out"
     )
+
+
+def refuse_disorder(
+    path: Path, row: Row, number: int, before: Mapping[int, object], at: int
+) -> None:
+    """Raise MalformedHistory unless ``at`` is later than the last of ``before``."""
+    if not before:
+        return
+    last = next(reversed(before.keys()))  # type: ignore[call-overload]
+    if at == last:
+        raise refused(path, row, number, "is there twice")
+    if at < last:
+        raise refused(path, row, number, f"is out of order: {moment(last)} stands before it")
+
+
+def modal_step(times: Sequence[int]) -> int:
+    """Return the commonest distance of neighbours, the least of equals; 0 with fewer than two."""
+    steps = Counter(after - before for before, after in pairwise(times))
+    return min(steps, key=lambda step: (-steps[step], step), default=0)
 
 
 def moment(at_ms: int) -> str:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 from services.carry.cli import app
 from shared.domain.errors import Misconfigured
+from tests.services.backtest.listed_run import HOUR, book, checks, made
 
 DATA = Path(__file__).parents[2] / "data" / "published"
 STATED = json.loads((DATA / "figures.json").read_text())
@@ -23,17 +23,6 @@ THRESHOLD = {
     "funding": DATA / "aha_threshold_payments.parquet",
 }
 HOLD = {"trades": DATA / "aha_hold_trades.parquet", "bars": DATA / "aha_bars.parquet"}
-HOUR = 3_600_000
-T0 = 1_672_531_200_000  # 2023-01-01 00:00 UTC
-
-
-def book(*arguments: str, **files: Any) -> dict[str, Any]:
-    named = [part for name, path in files.items() for part in (f"--{name}", str(path))]
-    done = CliRunner().invoke(app, ["backtest", "book", *named, *arguments, "--json"])
-    if done.exception is not None:
-        raise done.exception
-    said: dict[str, Any] = json.loads(done.stdout)
-    return said
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +33,6 @@ def threshold() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def hold() -> dict[str, Any]:
     return book("--start-value", "10000000", **HOLD)
-
-
-def checks(said: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {check["figure"]: check for check in said["checks"]}
 
 
 def test_every_figure_of_the_890_threshold_trades_is_met_to_1e_10(threshold: Any) -> None:
@@ -123,6 +108,14 @@ def test_on_the_true_bars_the_bybit_shorts_receive_what_they_should_have() -> No
     assert checks(said)["open_price"]["differing"] == 2
 
 
+def test_the_threshold_run_ended_half_way_agrees_in_every_figure_until_then() -> None:
+    said = book("--to", "2023-12-31T00:00", **THRESHOLD)
+    assert 0 < said["closed"] < said["trades"] < 890
+    assert said["differing"] == 0
+    found = checks(said)
+    assert found["payment"]["compared"] == said["settlements"] < 6962
+
+
 def test_one_wrong_cell_is_one_difference_with_its_place(tmp_path: Path) -> None:
     rows = pq.read_table(THRESHOLD["trades"]).to_pylist()
     rows[10]["close_fee"] += 0.25
@@ -141,31 +134,6 @@ def test_one_wrong_cell_is_one_difference_with_its_place(tmp_path: Path) -> None
 def test_bars_with_a_hole_are_taken_when_it_is_allowed(tmp_path: Path) -> None:
     said = book("--allow-gaps", **made(tmp_path, change=last_hole))
     assert Decimal(said["funding"]) == Decimal("20.7")
-
-
-# A run worked by hand: 1,000 at 10 %, one price of 100 then 110, a rate of 1 % every hour.
-TRADE = {
-    "side": "short", "exchange": "x", "symbol": "AAAUSD", "market": "linear", "margin": "usd",
-    "position_size_usd": "1000", "fee_rate": "0.1", "open_time": T0, "close_time": T0 + 2 * HOUR,
-}  # fmt: skip
-PRICES = ("100", "110", "120", "130")
-
-
-def made(folder: Path, trade: dict[str, Any] | None = None, **changed: Any) -> dict[str, Any]:
-    bars = [
-        {
-            "exchange": "x", "symbol": "AAAUSD", "market": "linear", "label_time": T0 + n * HOUR,
-            "open": price, "close": price, "funding_rate": "0.01",
-        }
-        for n, price in enumerate(PRICES)
-    ]  # fmt: skip
-    trades = [{**TRADE, **(trade or {})}]
-    change: Callable[[list[Any], list[Any]], None] | None = changed.get("change")
-    if change is not None:
-        change(trades, bars)
-    for name, rows in (("trades", trades), ("bars", bars)):
-        pa.csv.write_csv(pa.Table.from_pylist(rows), folder / f"{name}.csv")
-    return {"trades": folder / "trades.csv", "bars": folder / "bars.csv"}
 
 
 def test_a_list_that_states_nothing_is_booked_all_the_same_from_csv(tmp_path: Path) -> None:
@@ -205,6 +173,15 @@ def test_a_difference_ends_with_code_one_when_asked_to(tmp_path: Path) -> None:
     named = [part for name, path in files.items() for part in (f"--{name}", str(path))]
     assert CliRunner().invoke(app, ["backtest", "book", *named]).exit_code == 0
     assert CliRunner().invoke(app, ["backtest", "book", *named, "--strict"]).exit_code == 1
+
+
+def test_figures_may_be_asked_to_be_equal_to_the_last_digit(tmp_path: Path) -> None:
+    files = made(tmp_path, {"open_fee": "100", "open_value": "900.0000000000001"})
+    assert book(**files)["differing"] == 0
+    found = book("--tolerance", "0", **files)
+    assert [c["figure"] for c in found["checks"] if c["differing"]] == ["open_value"]
+    with pytest.raises(Misconfigured, match="--tolerance -1 is not zero or more"):
+        book("--tolerance", "-1", **files)
 
 
 def swap(trades: list[Any], bars: list[Any]) -> None:
@@ -251,6 +228,14 @@ def sideways(trades: list[Any], bars: list[Any]) -> None:
     trades[0]["side"] = "flat"
 
 
+def short_of_nothing(trades: list[Any], bars: list[Any]) -> None:
+    trades[0]["position_size_usd"] = "-1000"
+
+
+def in_per_cent(trades: list[Any], bars: list[Any]) -> None:
+    trades[0]["fee_rate"] = "0.11"
+
+
 def elsewhere(trades: list[Any], bars: list[Any]) -> None:
     trades[0]["exchange"] = "y"
 
@@ -272,6 +257,8 @@ def early(trades: list[Any], bars: list[Any]) -> None:
         (nameless, r"bars\.csv: AAAUSD, row 2.*has no exchange"),
         (twice, r"trades\.csv: AAAUSD, row 2.*is there twice, first in row 1"),
         (sideways, r"trades\.csv: AAAUSD, row 1.*'flat', neither long nor short"),
+        (short_of_nothing, r"trades\.csv: AAAUSD, row 1.*position_size_usd -1000, .* below 0"),
+        (in_per_cent, r"trades\.csv: AAAUSD, row 1.*fee_rate 0\.11, more than 10 %"),
         (elsewhere, r"bars\.csv: no bar of y AAAUSD linear"),
         (early, r"x AAAUSD linear: no bar starts at 2022-12-31 23:00 UTC"),
     ],
