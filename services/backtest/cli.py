@@ -183,14 +183,18 @@ def serve() -> None:
 def show(
     folder: Annotated[Path | None, typer.Option("--data", help="Other history.")] = None,
 ) -> None:
-    """Say what the history covers, having checked it for gaps and disorder."""
-    history = source(folder, None).history
-    for name, (first, last) in coverage(history).items():
-        part = history.symbols[name]
+    """Say what the history covers, having checked it, and how lasting its funding was."""
+    from services.backtest.statistics import lasting
+
+    given = source(folder, None)
+    hold = load_policy().carry.hold
+    for name, (first, last) in coverage(given.history).items():
+        part = given.history.symbols[name]
         typer.echo(
             f"{name:10} {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}  "
             f"{len(part.bars)} hours  {len(part.settlements)} settlements"
         )
+        typer.echo(f"{'':10} {lasting(part, given.costs(name), hold)}")
 
 
 add_sweep(backtest)

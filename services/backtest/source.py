@@ -1,6 +1,7 @@
 """What the exact engine runs on: a history, and the rules of what trades in it."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,11 @@ class Source:
 
     history: History
     rules: tuple[ProductRules, ...]
+
+    def costs(self, symbol: str) -> Decimal:
+        """Return what entering and leaving a pair costs as a taker, a fraction of its notional."""
+        legs = [rule for rule in self.rules if rule.symbol == symbol]
+        return 2 * sum((r.taker_fee + r.half_spread_bps / 10_000 for r in legs), Decimal(0))
 
 
 def source(

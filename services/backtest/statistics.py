@@ -1,5 +1,7 @@
 """Recorded history as the arrays that ``shared.analytics`` takes."""
 
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +26,28 @@ def recorded(folder: Path | None, symbols: str | None = None) -> History:
         return read_history(folder, wanted)
     except (Malformed, OSError) as error:
         raise Misconfigured(f"The history cannot be read: {error}") from error
+
+
+def lasting(symbol: SymbolHistory, costs: Decimal, hold: timedelta) -> str:
+    """Return in words how lasting a symbol's funding was (A3).
+
+    ``costs`` of a round trip are a fraction of notional, and earned by a ``hold`` at an even rate.
+    """
+    from shared.analytics.persistence import persistence
+
+    known = funding_history(symbol)
+    if not len(known.rates):
+        return "no settlement"
+    settlements = hold / timedelta(hours=int(known.hours[-1]))
+    found = persistence(known.rates, known.at_ms, float(costs) / settlements)
+    often = "never positive"
+    if found.positive_next is not None:
+        often = f"positive after positive {found.positive_next:.0%}"
+    return (
+        f"{often}; runs of {found.run_mean or 0:.0f}, at most {found.run_longest}; earns the costs "
+        f"of {hold.days} days at {found.above:.0%} of settlements; "
+        + ("no gain" if found.best_month is None else f"best month {found.best_month:.0%} of all")
+    )
 
 
 def funding_history(symbol: SymbolHistory) -> FundingHistory:
