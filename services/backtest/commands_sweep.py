@@ -1,10 +1,8 @@
 """``carry backtest sweep``: many parameter sets over recorded history."""
 
 import json
-import tomllib
-from dataclasses import fields
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -25,12 +23,6 @@ if TYPE_CHECKING:
 
 SHOWN: Final = 10
 BEST_KEPT: Final = 100
-GRID: Final = {
-    "spans": "3,6,12,24,48",
-    "entries": "0.00005,0.0001,0.00015,0.0002,0.0003",
-    "exits": "-0.0001,0,0.00005,0.0001",
-    "holds": "9,30,90,270",
-}
 EVER: Final = 2**62
 
 
@@ -54,17 +46,19 @@ def add_sweep(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     ) -> None:
         """Try every combination of the lists; a sweep that was stopped goes on where it was."""
+        from services.backtest.grid_file import BUILT_IN, lists_of, read_stated
         from services.backtest.sweep.chunks import CHUNK, here, sweep_stored
         from services.backtest.sweep.cluster import Cluster
         from services.backtest.sweep.store import inputs_digest
-        from services.backtest.sweep.terms import as_params
+        from services.backtest.sweep.terms import Terms, as_params
         from services.backtest.trials import SearchLog
 
         given = {"spans": spans, "entries": entries, "exits": exits, "holds": holds}
-        lists, terms = _wanted(given, grid)
+        stated, terms = ({}, Terms()) if grid is None else read_stated("--grid", grid)
+        lists = lists_of(given, stated)
         market = market_option(folder, symbols, start, end)
         place = results or Path("reports") / f"sweep-{market.digest()[:12]}"
-        asked = {name: str(getattr(lists, name)) for name in GRID}
+        asked = {name: str(getattr(lists, name)) for name in BUILT_IN}
         asked |= {"data": str(folder or "sample"), "market": market.digest()}
         sets, clock = lists.sets(), SystemClock()
         began = clock.monotonic()
@@ -121,58 +115,6 @@ def market_option(
         return market_of(history, _instant("--from", start, 0), _instant("--to", end, EVER))
     except (Malformed, OSError) as error:
         raise Misconfigured(f"The history cannot be used: {error}") from error
-
-
-def _wanted(given: dict[str, str | None], path: Path | None) -> tuple[Any, Any]:
-    """Return the lists and the terms: options before the file before what is built in."""
-    from services.backtest.sweep.terms import Grid, Terms
-
-    stated: dict[str, Any] = {}
-    if path is not None:
-        try:
-            stated = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise Misconfigured(f"--grid {path} cannot be read: {error}") from error
-    costs = stated.pop("terms", {})
-    known = {field.name for field in fields(Terms)}
-    for name in [*(n for n in stated if n not in GRID), *(n for n in costs if n not in known)]:
-        choice = ", ".join([*GRID, *sorted(known)])
-        raise Misconfigured(f"--grid {path} has no use for {name}: choose from {choice}.")
-    lists: dict[str, list[Decimal]] = {}
-    for name, built_in in GRID.items():
-        values: Any = given[name] or stated.get(name) or built_in
-        parts = values.split(",") if isinstance(values, str) else values
-        lists[name] = [number_option(f"--{name}", part) for part in parts]
-    for name in ("spans", "holds"):
-        for value in lists[name]:
-            if value != int(value):
-                raise Misconfigured(f"--{name} {value} is no whole number of settlements.")
-    numbers: dict[str, Any] = {
-        n: int(v) if n == "cap" else number_option(n, v) for n, v in costs.items()
-    }
-    return (
-        Grid(
-            tuple(int(v) for v in lists["spans"]),
-            tuple(lists["entries"]),
-            tuple(lists["exits"]),
-            tuple(int(v) for v in lists["holds"]),
-        ),
-        Terms(**numbers),
-    )
-
-
-def number_option(option: str, text: object) -> Decimal:
-    """Return what an option holds.
-
-    Raises: Misconfigured when it is no number.
-    """
-    try:
-        number = Decimal(str(text).strip())
-    except InvalidOperation as error:
-        raise Misconfigured(f"{option} {text} is no number: write 3,6,12.") from error
-    if not number.is_finite():
-        raise Misconfigured(f"{option} {text} is no number: write 3,6,12.")
-    return number
 
 
 def _instant(option: str, text: str | None, default: int) -> int:

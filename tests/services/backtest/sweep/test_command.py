@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
 from services.carry.cli import app
@@ -78,6 +79,43 @@ def test_an_unknown_key_of_the_file_is_refused_by_name(tmp_path: Path) -> None:
     grid.write_text("spams = [3]\n")
     done = CliRunner().invoke(app, ["backtest", "sweep", "--grid", str(grid)])
     assert "no use for spams" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("spans = 5", "spans = 5 is no list: write spans = [5]."),
+        ("spans = []", "0 sets"),
+        ("terms = 3", "terms = 3 is no table: write [terms]"),
+        ('[terms]\ncap = "x"', "cap x is no number"),
+        ("[terms]\ncap = 2.7", "cap 2.7 is no whole number of pairs"),
+        ("[terms]\nnotional = [1]", "notional [1] is no number"),
+        ("spans = [[3]]", "--spans [3] is no number"),
+        ("# \xff", "cannot be read"),
+    ],
+)
+def test_a_malformed_grid_file_is_refused_by_the_field(
+    text: str, said: str, tmp_path: Path
+) -> None:
+    grid = tmp_path / "grid.toml"
+    grid.write_bytes(text.encode("latin-1"))
+    done = sweep("--grid", str(grid), "--results", str(tmp_path / "kept"))
+    assert isinstance(done.exception, Misconfigured)
+    assert said in str(done.exception)
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_computed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.backtest.sweep.chunks.run_params", None)  # not to be called
+    done = sweep(*SPAN, *LISTS, "--results", "/proc/x")
+    assert isinstance(done.exception, Misconfigured)
+    assert "/proc/x cannot be written" in str(done.exception)
+    assert "name another place with --results" in str(done.exception)
+
+
+def sweep(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["backtest", "sweep", *arguments])
 
 
 def test_a_sweep_is_a_row_of_runs_where_a_database_is_configured(
