@@ -57,12 +57,12 @@ def add_sweep(app: typer.Typer) -> None:
         stated, terms = ({}, Terms()) if grid is None else read_stated("--grid", grid)
         lists = lists_of(given, stated)
         market = market_option(folder, symbols, start, end)
-        place = results or Path("reports") / f"sweep-{market.digest()[:12]}"
         asked = {name: str(getattr(lists, name)) for name in BUILT_IN}
         asked |= {"data": str(folder or "sample"), "market": market.digest()}
         sets, clock = lists.sets(), SystemClock()
         began = clock.monotonic()
         inputs = inputs_digest(market.digest(), as_params(sets), terms, CHUNK)
+        place = results or Path("reports") / f"sweep-{inputs[:12]}"
         with SearchLog(SWEEP, inputs, asked, market, terms, clock, claimed) as log:
             with steps("sets", clock, claimed) as progress:
                 found = sweep_stored(

@@ -114,6 +114,15 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_computed(
     assert "name another place with --results" in str(done.exception)
 
 
+def test_another_grid_has_another_folder_and_the_same_command_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for lists in (LISTS, [*LISTS, "--spans", "4"], LISTS):
+        assert sweep(*SPAN, *lists).exit_code == 0
+    assert len(list(tmp_path.glob("reports/sweep-*/chunk-000000.parquet"))) == 2
+
+
 def sweep(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["backtest", "sweep", *arguments])
 
