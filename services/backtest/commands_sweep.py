@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from services.backtest.commands_data import read_store
 from services.backtest.jobs import SWEEP
 from services.backtest.options import Claimed
 from services.backtest.progress import steps
@@ -32,6 +33,7 @@ def add_sweep(app: typer.Typer) -> None:
     @app.command()
     def sweep(
         folder: Annotated[Path | None, typer.Option("--data", help="Other history.")] = None,
+        store: Annotated[bool, typer.Option("--store", help="History from the database.")] = False,
         symbols: Annotated[str | None, typer.Option(help="Comma-separated; default all.")] = None,
         start: Annotated[str | None, typer.Option("--from", help="First instant, UTC.")] = None,
         end: Annotated[str | None, typer.Option("--to", help="Last instant, UTC.")] = None,
@@ -56,9 +58,9 @@ def add_sweep(app: typer.Typer) -> None:
         given = {"spans": spans, "entries": entries, "exits": exits, "holds": holds}
         stated, terms = ({}, Terms()) if grid is None else read_stated("--grid", grid)
         lists = lists_of(given, stated)
-        market = market_option(folder, symbols, start, end)
+        market = market_option(folder, symbols, start, end, store=store)
         asked = {name: str(getattr(lists, name)) for name in BUILT_IN}
-        asked |= {"data": str(folder or "sample"), "market": market.digest()}
+        asked |= {"data": "store" if store else str(folder or "sample"), "market": market.digest()}
         sets, clock = lists.sets(), SystemClock()
         began = clock.monotonic()
         inputs = inputs_digest(market.digest(), as_params(sets), terms, CHUNK)
@@ -101,9 +103,14 @@ def add_sweep(app: typer.Typer) -> None:
 
 
 def market_option(
-    folder: Path | None, symbols: str | None, start: str | None, end: str | None
+    folder: Path | None,
+    symbols: str | None,
+    start: str | None,
+    end: str | None,
+    *,
+    store: bool = False,
 ) -> "SweepMarket":
-    """Return the history that these options name.
+    """Return the history that these options name; ``store`` is the database.
 
     Raises: Misconfigured.
     """
@@ -111,7 +118,7 @@ def market_option(
 
     wanted = None if symbols is None else [s.strip().upper() for s in symbols.split(",")]
     try:
-        history = read_history(folder, wanted)
+        history = read_store(wanted) if store else read_history(folder, wanted)
         return market_of(history, _instant("--from", start, 0), _instant("--to", end, EVER))
     except (Malformed, OSError) as error:
         raise Misconfigured(f"The history cannot be used: {error}") from error

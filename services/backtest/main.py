@@ -60,7 +60,7 @@ async def perform(run: ClaimedRun, tell: Tell) -> Mapping[str, Any]:
         command.append(f"--results={place}")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.carry.cli", *command,
-        env=_environment(run.kind), stdin=asyncio.subprocess.DEVNULL,
+        env=_environment(run), stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, limit=LINE_MOST,
     )  # fmt: skip
     assert process.stdout is not None
@@ -100,9 +100,13 @@ def _progress(text: str) -> Progress | None:
         return None
 
 
-def _environment(kind: str) -> dict[str, str]:
-    """Return the run's environment: a search keeps its trials in the database, a run needs none."""
-    kept = "CARRY_DATABASE" if kind != KIND else "CARRY_NONE"
+def _environment(run: ClaimedRun) -> dict[str, str]:
+    """Return the run's environment, with the database for whoever needs it.
+
+    A search keeps its trials there, and ``store`` reads history from it.
+    """
+    needed = run.kind != KIND or run.parameters.get("store", False)
+    kept = "CARRY_DATABASE" if needed else "CARRY_NONE"
     return {
         name: value
         for name, value in os.environ.items()
