@@ -1,6 +1,8 @@
 """``carry backtest sweep``: many parameter sets over recorded history."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +23,8 @@ from shared.runtime.clock import SystemClock
 
 if TYPE_CHECKING:
     from services.backtest.sweep.market import SweepMarket
+    from services.backtest.sweep.result import SweepResult
+    from services.backtest.sweep.terms import ParameterSet, Terms
 
 SHOWN: Final = 10
 BEST_KEPT: Final = 100
@@ -44,41 +48,99 @@ def add_sweep(app: typer.Typer) -> None:
         grid: Annotated[Path | None, typer.Option(help="Lists and terms in a TOML file.")] = None,
         results: Annotated[Path | None, typer.Option(help="Where chunks are kept.")] = None,
         scheduler: Annotated[str | None, typer.Option(help="A Dask scheduler: tcp://...")] = None,
+        ranges: Annotated[
+            Path | None, typer.Option(help="first:end:step for SciPy's brute, in a TOML file.")
+        ] = None,
+        draw: Annotated[
+            int | None, typer.Option("--random", min=1, help="So many sets of the lists, drawn.")
+        ] = None,
+        seed: Annotated[int, typer.Option(min=0, help="Of --random.")] = 0,
         claimed: Claimed = None,
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     ) -> None:
         """Try every combination of the lists; a sweep that was stopped goes on where it was."""
-        from services.backtest.grid_file import BUILT_IN, lists_of, read_stated
+        from services.backtest.grid_file import lists_of, ranges_of, read_stated
+        from services.backtest.sweep.draw import drawn
+        from services.backtest.sweep.terms import Terms
+
+        given = {"spans": spans, "entries": entries, "exits": exits, "holds": holds}
+        if ranges and (grid or draw or any(given.values())):
+            raise Misconfigured("--ranges names all sets: leave --grid, --random and lists out.")
+        stated, terms = {}, Terms()
+        for option, path in (("--ranges", ranges), ("--grid", grid)):
+            if path is not None:
+                stated, terms = read_stated(option, path)
+        market = market_option(folder, symbols, start, end, store=store)
+        search = Search(results, scheduler, claimed)
+        search.asked["data"] = "store" if store else str(folder or "sample")
+        if ranges is not None:
+            from services.backtest.sweep.front import brute
+
+            search.asked |= {name: str(value) for name, value in stated.items()}
+            found = brute(market, ranges_of(stated), terms, evaluate=search).swept
+        else:
+            lists = lists_of(given, stated)
+            search.asked |= {name: str(getattr(lists, name)) for name in given}
+            if draw is not None:
+                search.asked |= {"random": draw, "seed": seed}
+            sets = lists.sets() if draw is None else drawn(lists, draw, seed)
+            found = search(market, sets, terms)
+        said = search.said
+        if as_json:
+            rows = [] if claimed else [found.row(i) for i in range(len(found))]
+            typer.echo(json.dumps({**said, "rows": rows}))
+            return
+        output = Console(highlight=False)
+        output.print(_table(said))
+        output.print(
+            f"{len(found)} sets in {said['seconds']:.1f} s; chunks: {said['results']}", markup=False
+        )
+        if (tried := said["trials_ever"]) is not None:
+            output.print(f"{tried} settings were ever tried on this span and these symbols.")
+
+
+@dataclass(slots=True)
+class Search:
+    """One sweep: its chunks in a folder, its trials where a database is configured.
+
+    ``asked`` is stored with it; ``said`` is there once it was called.
+    """
+
+    results: Path | None
+    scheduler: str | None
+    claimed: str | None
+    asked: dict[str, Any] = field(default_factory=dict)
+    said: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(
+        self, market: "SweepMarket", sets: "Sequence[ParameterSet]", terms: "Terms | None"
+    ) -> "SweepResult":
+        """Return what the sets came to; raises Misconfigured as ``sweep_stored`` does."""
         from services.backtest.sweep.chunks import CHUNK, here, sweep_stored
         from services.backtest.sweep.cluster import Cluster
         from services.backtest.sweep.store import inputs_digest
         from services.backtest.sweep.terms import Terms, as_params
         from services.backtest.trials import SearchLog
 
-        given = {"spans": spans, "entries": entries, "exits": exits, "holds": holds}
-        stated, terms = ({}, Terms()) if grid is None else read_stated("--grid", grid)
-        lists = lists_of(given, stated)
-        market = market_option(folder, symbols, start, end, store=store)
-        asked = {name: str(getattr(lists, name)) for name in BUILT_IN}
-        asked |= {"data": "store" if store else str(folder or "sample"), "market": market.digest()}
-        sets, clock = lists.sets(), SystemClock()
+        terms, clock = terms or Terms(), SystemClock()
         began = clock.monotonic()
         inputs = inputs_digest(market.digest(), as_params(sets), terms, CHUNK)
-        place = results or Path("reports") / f"sweep-{inputs[:12]}"
-        with SearchLog(SWEEP, inputs, asked, market, terms, clock, claimed) as log:
-            with steps("sets", clock, claimed) as progress:
+        place = self.results or Path("reports") / f"sweep-{inputs[:12]}"
+        asked = {**self.asked, "market": market.digest()}
+        with SearchLog(SWEEP, inputs, asked, market, terms, clock, self.claimed) as log:
+            with steps("sets", clock, self.claimed) as progress:
                 found = sweep_stored(
                     market,
                     sets,
                     terms,
                     place,
-                    compute=here if scheduler is None else Cluster(scheduler),
+                    compute=here if self.scheduler is None else Cluster(self.scheduler),
                     progress=progress,
                     keep=log.keep,
                 )
             seconds, tried = clock.monotonic() - began, log.tried()
             order = sorted(range(len(found)), key=lambda i: (-int(found.net[i]), i))
-            said = {
+            self.said = {
                 "symbols": list(market.symbols),
                 "from": _text(market.start_ms),
                 "to": _text(market.start_ms + (market.hours - 1) * 3_600_000),
@@ -90,16 +152,9 @@ def add_sweep(app: typer.Typer) -> None:
                 "seconds": round(seconds, 3),
                 "best": [found.row(i) for i in order[:BEST_KEPT]],
             }
-            log.done(said)
-        if as_json:
-            rows = [] if claimed else [found.row(i) for i in range(len(found))]
-            typer.echo(json.dumps({**said, "run": log.id, "rows": rows}))
-            return
-        output = Console(highlight=False)
-        output.print(_table(said))
-        output.print(f"{len(found)} sets in {seconds:.1f} s; chunks: {place}", markup=False)
-        if tried is not None:
-            output.print(f"{tried.count} settings were ever tried on this span and these symbols.")
+            log.done(self.said)
+        self.said = {**self.said, "run": log.id}
+        return found
 
 
 def market_option(

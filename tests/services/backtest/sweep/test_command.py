@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from scipy import optimize
 from typer.testing import CliRunner
 
+from services.backtest.grid_file import ranges_of
+from services.backtest.sweep.draw import drawn
+from services.backtest.sweep.terms import Grid
 from services.carry.cli import app
 from shared.domain.errors import Misconfigured
 from shared.store.pool import open_pool
@@ -121,6 +125,87 @@ def test_another_grid_has_another_folder_and_the_same_command_goes_on(
     for lists in (LISTS, [*LISTS, "--spans", "4"], LISTS):
         assert sweep(*SPAN, *lists).exit_code == 0
     assert len(list(tmp_path.glob("reports/sweep-*/chunk-000000.parquet"))) == 2
+
+
+RANGES = 'spans = "3:9:3"\nentries = "0.00005:0.00015:0.00005"\nexits = 0\nholds = "9:10:5"\n'
+
+
+def test_ranges_go_through_scipy_and_find_what_the_same_lists_find(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    real = optimize.brute
+    monkeypatch.setattr(
+        optimize, "brute", lambda *a, **named: asked.append(a[1]) or real(*a, **named)
+    )
+    file = tmp_path / "ranges.toml"
+    file.write_text(RANGES)
+    where = ["--results", str(tmp_path / "kept"), "--json"]
+    done = sweep(*SPAN, "--ranges", str(file), *where)
+    assert done.exit_code == 0, repr(done.exception)
+    assert len(asked) == 1
+    listed = json.loads(sweep(*SPAN, *LISTS, *where).stdout)  # the same chunks: the same sets
+    assert json.loads(done.stdout)["rows"] == listed["rows"]
+
+
+def test_a_range_is_counted_in_decimals() -> None:
+    # In floats 0.0015 / 0.0001 is above 15, and its end would be a sixteenth value.
+    stated = {"spans": 3, "entries": "0:0.0015:0.0001", "exits": 0, "holds": "9:31:7"}
+    spans, entries, exits, holds = ranges_of(stated)
+    assert entries == slice(0.0, 0.0014, 15j)
+    assert (spans, exits, holds) == (slice(3, 3, 1j), slice(0, 0, 1j), slice(9, 30, 4j))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("spans = 3", "--ranges names no entries"),
+        (RANGES.replace("3:9:3", "3:9"), "spans = 3:9 is no range"),
+        (RANGES.replace("3:9:3", "9:3:3"), "spans = 9:3:3 is no range"),
+        (RANGES.replace("3:9:3", "3:9:0"), "spans = 3:9:0 is no range"),
+        (RANGES.replace("3:9:3", "3:9:1.5"), "spans 1.5 is no whole number"),
+        (RANGES.replace("3:9:3", "3:x:3"), "spans x is no number"),
+        (RANGES.replace("0.00005:0.00015:0.00005", "0:1:0.00000001"), "sets: give 1 to 10000000"),
+    ],
+)
+def test_a_malformed_range_is_refused_by_name(text: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "ranges.toml"
+    file.write_text(text)
+    done = sweep("--ranges", str(file), "--results", str(tmp_path / "kept"))
+    assert isinstance(done.exception, Misconfigured)
+    assert said in str(done.exception)
+
+
+def test_ranges_leave_no_room_for_lists(tmp_path: Path) -> None:
+    done = sweep("--ranges", str(tmp_path / "ranges.toml"), "--spans", "3")
+    assert "--ranges names all sets" in str(done.exception)
+
+
+def test_a_seed_draws_the_same_sets_of_the_grid_each_once(tmp_path: Path) -> None:
+    def rows(*more: str) -> list[tuple[object, ...]]:
+        where = ["--results", str(tmp_path / "-".join(more)), "--json"]
+        done = sweep(*SPAN, *LISTS, "--holds", "9,30,90", *more, *where)
+        assert done.exit_code == 0, repr(done.exception)
+        found = json.loads(done.stdout)["rows"]
+        return [(row["span"], row["entry"], row["hold"], row["net"]) for row in found]
+
+    whole = rows()
+    assert len(whole) == 12
+    some = rows("--random", "5", "--seed", "7")
+    assert some == rows("--random", "5", "--seed", "7")
+    assert some != rows("--random", "5", "--seed", "8")
+    assert len(set(some)) == 5
+    assert some == [row for row in whole if row in some]
+    assert rows("--random", "12") == whole
+    done = sweep(*SPAN, *LISTS, "--random", "5")
+    assert "--random 5 is more than the 4 sets of the grid" in str(done.exception)
+
+
+def test_a_grid_too_large_to_be_built_is_drawn_from() -> None:
+    many = tuple(range(1, 10_001))
+    some = drawn(Grid(many, (Decimal(0),) * 1000, (Decimal(0),), many), 100, 1)
+    assert len(set(some)) == 100
+    assert some == sorted(some, key=lambda one: (one.span, one.hold))
 
 
 def sweep(*arguments: str) -> Result:
