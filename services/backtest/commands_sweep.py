@@ -66,7 +66,8 @@ def add_sweep(app: typer.Typer) -> None:
         given = {"spans": spans, "entries": entries, "exits": exits, "holds": holds}
         if ranges and (grid or draw or any(given.values())):
             raise Misconfigured("--ranges names all sets: leave --grid, --random and lists out.")
-        stated, terms = {}, Terms()
+        stated: dict[str, Any] = {}
+        terms = Terms()
         for option, path in (("--ranges", ranges), ("--grid", grid)):
             if path is not None:
                 stated, terms = read_stated(option, path)

@@ -40,7 +40,8 @@ def read_stated(option: str, path: Path) -> tuple[dict[str, Any], Terms]:
     for name in [*(n for n in stated if n not in BUILT_IN), *(n for n in costs if n not in known)]:
         choice = ", ".join([*BUILT_IN, *sorted(known)])
         raise Misconfigured(f"{option} {path} has no use for {name}: choose from {choice}.")
-    return stated, Terms(**{name: _term(name, value) for name, value in costs.items()})
+    terms: dict[str, Any] = {name: _term(name, value) for name, value in costs.items()}
+    return stated, Terms(**terms)
 
 
 def lists_of(given: Mapping[str, str | None], stated: Mapping[str, Any]) -> Grid:

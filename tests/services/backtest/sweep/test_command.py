@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
 from scipy import optimize
 from typer.testing import CliRunner
 
@@ -135,9 +134,12 @@ def test_ranges_go_through_scipy_and_find_what_the_same_lists_find(
 ) -> None:
     asked: list[object] = []
     real = optimize.brute
-    monkeypatch.setattr(
-        optimize, "brute", lambda *a, **named: asked.append(a[1]) or real(*a, **named)
-    )
+
+    def noted(function: Any, ranges: object, **named: Any) -> Any:
+        asked.append(ranges)
+        return real(function, ranges, **named)
+
+    monkeypatch.setattr(optimize, "brute", noted)
     file = tmp_path / "ranges.toml"
     file.write_text(RANGES)
     where = ["--results", str(tmp_path / "kept"), "--json"]
@@ -208,7 +210,7 @@ def test_a_grid_too_large_to_be_built_is_drawn_from() -> None:
     assert some == sorted(some, key=lambda one: (one.span, one.hold))
 
 
-def sweep(*arguments: str) -> Result:
+def sweep(*arguments: str) -> Any:
     return CliRunner().invoke(app, ["backtest", "sweep", *arguments])
 
 
