@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from services.backtest.commands_data import read_store
 from services.backtest.jobs import WALK
 from services.backtest.options import Claimed, amount_option, hour_option, names_option, page_option
 from services.backtest.progress import steps
@@ -30,6 +31,7 @@ def walk_forward(
     start: Annotated[str | None, typer.Option("--from", help="First instant, ISO, UTC.")] = None,
     end: Annotated[str | None, typer.Option("--to", help="Last instant, ISO, UTC.")] = None,
     folder: Annotated[Path | None, typer.Option("--data", help="Other history.")] = None,
+    store: Annotated[bool, typer.Option("--store", help="History from the database.")] = False,
     symbols: Annotated[str | None, typer.Option(help="Comma-separated; default all.")] = None,
     folds: Annotated[int, typer.Option(min=1, help="Tests, each after its own past.")] = 5,
     spans: Annotated[str, typer.Option(help="Smoothing, settlements.")] = "9,21,63",
@@ -77,7 +79,7 @@ def walk_forward(
         cap=cap,
         capital=amount_option("--deposit", deposit),
     )
-    history = _history(folder, symbols)
+    history = _history(folder, symbols, store=store)
     market = _market(history, _span(history, start, end))
     given = {"symbols": ", ".join(history.symbols), "deposit": deposit}
     asked = {**given, **grid_text(grid), **terms_text(terms, folds)}
@@ -169,10 +171,10 @@ def _say(record: dict[str, Any], path: Path | None) -> None:
         output.print(f"Report: {path}, stored: {path.with_suffix('.json')}", markup=False)
 
 
-def _history(folder: Path | None, symbols: str | None) -> History:
+def _history(folder: Path | None, symbols: str | None, *, store: bool) -> History:
     wanted = [name.upper() for name in names_option(symbols)]
     try:
-        return read_history(folder, wanted or None)
+        return read_store(wanted or None) if store else read_history(folder, wanted or None)
     except (Malformed, OSError) as error:
         raise Misconfigured(f"The history cannot be read: {error}") from error
 

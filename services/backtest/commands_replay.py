@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from services.backtest.commands_sweep import market_option, number_option
+from services.backtest.commands_sweep import market_option
+from services.backtest.options import number_option
 from shared.domain.money import plain
 
 

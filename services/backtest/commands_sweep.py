@@ -1,10 +1,10 @@
 """``carry backtest sweep``: many parameter sets over recorded history."""
 
 import json
-import tomllib
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from services.backtest.commands_data import read_store
 from services.backtest.jobs import SWEEP
 from services.backtest.options import Claimed
 from services.backtest.progress import steps
@@ -22,15 +23,11 @@ from shared.runtime.clock import SystemClock
 
 if TYPE_CHECKING:
     from services.backtest.sweep.market import SweepMarket
+    from services.backtest.sweep.result import SweepResult
+    from services.backtest.sweep.terms import ParameterSet, Terms
 
 SHOWN: Final = 10
 BEST_KEPT: Final = 100
-GRID: Final = {
-    "spans": "3,6,12,24,48",
-    "entries": "0.00005,0.0001,0.00015,0.0002,0.0003",
-    "exits": "-0.0001,0,0.00005,0.0001",
-    "holds": "9,30,90,270",
-}
 EVER: Final = 2**62
 
 
@@ -40,6 +37,7 @@ def add_sweep(app: typer.Typer) -> None:
     @app.command()
     def sweep(
         folder: Annotated[Path | None, typer.Option("--data", help="Other history.")] = None,
+        store: Annotated[bool, typer.Option("--store", help="History from the database.")] = False,
         symbols: Annotated[str | None, typer.Option(help="Comma-separated; default all.")] = None,
         start: Annotated[str | None, typer.Option("--from", help="First instant, UTC.")] = None,
         end: Annotated[str | None, typer.Option("--to", help="Last instant, UTC.")] = None,
@@ -50,39 +48,100 @@ def add_sweep(app: typer.Typer) -> None:
         grid: Annotated[Path | None, typer.Option(help="Lists and terms in a TOML file.")] = None,
         results: Annotated[Path | None, typer.Option(help="Where chunks are kept.")] = None,
         scheduler: Annotated[str | None, typer.Option(help="A Dask scheduler: tcp://...")] = None,
+        ranges: Annotated[
+            Path | None, typer.Option(help="first:end:step for SciPy's brute, in a TOML file.")
+        ] = None,
+        draw: Annotated[
+            int | None, typer.Option("--random", min=1, help="So many sets of the lists, drawn.")
+        ] = None,
+        seed: Annotated[int, typer.Option(min=0, help="Of --random.")] = 0,
         claimed: Claimed = None,
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     ) -> None:
         """Try every combination of the lists; a sweep that was stopped goes on where it was."""
+        from services.backtest.grid_file import lists_of, ranges_of, read_stated
+        from services.backtest.sweep.draw import drawn
+        from services.backtest.sweep.terms import Terms
+
+        given = {"spans": spans, "entries": entries, "exits": exits, "holds": holds}
+        if ranges and (grid or draw or any(given.values())):
+            raise Misconfigured("--ranges names all sets: leave --grid, --random and lists out.")
+        stated: dict[str, Any] = {}
+        terms = Terms()
+        for option, path in (("--ranges", ranges), ("--grid", grid)):
+            if path is not None:
+                stated, terms = read_stated(option, path)
+        market = market_option(folder, symbols, start, end, store=store)
+        search = Search(results, scheduler, claimed)
+        search.asked["data"] = "store" if store else str(folder or "sample")
+        if ranges is not None:
+            from services.backtest.sweep.front import brute
+
+            search.asked |= {name: str(value) for name, value in stated.items()}
+            found = brute(market, ranges_of(stated), terms, evaluate=search).swept
+        else:
+            lists = lists_of(given, stated)
+            search.asked |= {name: str(getattr(lists, name)) for name in given}
+            if draw is not None:
+                search.asked |= {"random": draw, "seed": seed}
+            sets = lists.sets() if draw is None else drawn(lists, draw, seed)
+            found = search(market, sets, terms)
+        said = search.said
+        if as_json:
+            rows = [] if claimed else [found.row(i) for i in range(len(found))]
+            typer.echo(json.dumps({**said, "rows": rows}))
+            return
+        output = Console(highlight=False)
+        output.print(_table(said))
+        output.print(
+            f"{len(found)} sets in {said['seconds']:.1f} s; chunks: {said['results']}", markup=False
+        )
+        if (tried := said["trials_ever"]) is not None:
+            output.print(f"{tried} settings were ever tried on this span and these symbols.")
+
+
+@dataclass(slots=True)
+class Search:
+    """One sweep: its chunks in a folder, its trials where a database is configured.
+
+    ``asked`` is stored with it; ``said`` is there once it was called.
+    """
+
+    results: Path | None
+    scheduler: str | None
+    claimed: str | None
+    asked: dict[str, Any] = field(default_factory=dict)
+    said: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(
+        self, market: "SweepMarket", sets: "Sequence[ParameterSet]", terms: "Terms | None"
+    ) -> "SweepResult":
+        """Return what the sets came to; raises Misconfigured as ``sweep_stored`` does."""
         from services.backtest.sweep.chunks import CHUNK, here, sweep_stored
         from services.backtest.sweep.cluster import Cluster
         from services.backtest.sweep.store import inputs_digest
-        from services.backtest.sweep.terms import as_params
+        from services.backtest.sweep.terms import Terms, as_params
         from services.backtest.trials import SearchLog
 
-        given = {"spans": spans, "entries": entries, "exits": exits, "holds": holds}
-        lists, terms = _wanted(given, grid)
-        market = market_option(folder, symbols, start, end)
-        place = results or Path("reports") / f"sweep-{market.digest()[:12]}"
-        asked = {name: str(getattr(lists, name)) for name in GRID}
-        asked |= {"data": str(folder or "sample"), "market": market.digest()}
-        sets, clock = lists.sets(), SystemClock()
+        terms, clock = terms or Terms(), SystemClock()
         began = clock.monotonic()
         inputs = inputs_digest(market.digest(), as_params(sets), terms, CHUNK)
-        with SearchLog(SWEEP, inputs, asked, market, terms, clock, claimed) as log:
-            with steps("sets", clock, claimed) as progress:
+        place = self.results or Path("reports") / f"sweep-{inputs[:12]}"
+        asked = {**self.asked, "market": market.digest()}
+        with SearchLog(SWEEP, inputs, asked, market, terms, clock, self.claimed) as log:
+            with steps("sets", clock, self.claimed) as progress:
                 found = sweep_stored(
                     market,
                     sets,
                     terms,
                     place,
-                    compute=here if scheduler is None else Cluster(scheduler),
+                    compute=here if self.scheduler is None else Cluster(self.scheduler),
                     progress=progress,
                     keep=log.keep,
                 )
             seconds, tried = clock.monotonic() - began, log.tried()
             order = sorted(range(len(found)), key=lambda i: (-int(found.net[i]), i))
-            said = {
+            self.said = {
                 "symbols": list(market.symbols),
                 "from": _text(market.start_ms),
                 "to": _text(market.start_ms + (market.hours - 1) * 3_600_000),
@@ -94,22 +153,20 @@ def add_sweep(app: typer.Typer) -> None:
                 "seconds": round(seconds, 3),
                 "best": [found.row(i) for i in order[:BEST_KEPT]],
             }
-            log.done(said)
-        if as_json:
-            rows = [] if claimed else [found.row(i) for i in range(len(found))]
-            typer.echo(json.dumps({**said, "run": log.id, "rows": rows}))
-            return
-        output = Console(highlight=False)
-        output.print(_table(said))
-        output.print(f"{len(found)} sets in {seconds:.1f} s; chunks: {place}", markup=False)
-        if tried is not None:
-            output.print(f"{tried.count} settings were ever tried on this span and these symbols.")
+            log.done(self.said)
+        self.said = {**self.said, "run": log.id}
+        return found
 
 
 def market_option(
-    folder: Path | None, symbols: str | None, start: str | None, end: str | None
+    folder: Path | None,
+    symbols: str | None,
+    start: str | None,
+    end: str | None,
+    *,
+    store: bool = False,
 ) -> "SweepMarket":
-    """Return the history that these options name.
+    """Return the history that these options name; ``store`` is the database.
 
     Raises: Misconfigured.
     """
@@ -117,62 +174,10 @@ def market_option(
 
     wanted = None if symbols is None else [s.strip().upper() for s in symbols.split(",")]
     try:
-        history = read_history(folder, wanted)
+        history = read_store(wanted) if store else read_history(folder, wanted)
         return market_of(history, _instant("--from", start, 0), _instant("--to", end, EVER))
     except (Malformed, OSError) as error:
         raise Misconfigured(f"The history cannot be used: {error}") from error
-
-
-def _wanted(given: dict[str, str | None], path: Path | None) -> tuple[Any, Any]:
-    """Return the lists and the terms: options before the file before what is built in."""
-    from services.backtest.sweep.terms import Grid, Terms
-
-    stated: dict[str, Any] = {}
-    if path is not None:
-        try:
-            stated = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise Misconfigured(f"--grid {path} cannot be read: {error}") from error
-    costs = stated.pop("terms", {})
-    known = {field.name for field in fields(Terms)}
-    for name in [*(n for n in stated if n not in GRID), *(n for n in costs if n not in known)]:
-        choice = ", ".join([*GRID, *sorted(known)])
-        raise Misconfigured(f"--grid {path} has no use for {name}: choose from {choice}.")
-    lists: dict[str, list[Decimal]] = {}
-    for name, built_in in GRID.items():
-        values: Any = given[name] or stated.get(name) or built_in
-        parts = values.split(",") if isinstance(values, str) else values
-        lists[name] = [number_option(f"--{name}", part) for part in parts]
-    for name in ("spans", "holds"):
-        for value in lists[name]:
-            if value != int(value):
-                raise Misconfigured(f"--{name} {value} is no whole number of settlements.")
-    numbers: dict[str, Any] = {
-        n: int(v) if n == "cap" else number_option(n, v) for n, v in costs.items()
-    }
-    return (
-        Grid(
-            tuple(int(v) for v in lists["spans"]),
-            tuple(lists["entries"]),
-            tuple(lists["exits"]),
-            tuple(int(v) for v in lists["holds"]),
-        ),
-        Terms(**numbers),
-    )
-
-
-def number_option(option: str, text: object) -> Decimal:
-    """Return what an option holds.
-
-    Raises: Misconfigured when it is no number.
-    """
-    try:
-        number = Decimal(str(text).strip())
-    except InvalidOperation as error:
-        raise Misconfigured(f"{option} {text} is no number: write 3,6,12.") from error
-    if not number.is_finite():
-        raise Misconfigured(f"{option} {text} is no number: write 3,6,12.")
-    return number
 
 
 def _instant(option: str, text: str | None, default: int) -> int:

@@ -20,7 +20,9 @@ class Job:
     options: tuple[str, ...]
 
 
-SPAN: Final = ("from", "to", "symbols")
+SPAN: Final = ("from", "to", "symbols", "store")
+FLAGS: Final = ("store",)
+"""Options without a value: true or false."""
 GRID: Final = ("spans", "entries", "exits", "holds")
 JOBS: Final[Mapping[str, Job]] = {
     KIND: Job(("run", "--no-report"), (*SPAN, "deposit")),
@@ -44,5 +46,13 @@ def arguments(kind: str, parameters: Mapping[str, Any]) -> list[str]:
             raise Misconfigured(
                 f"no {kind} has a parameter {name}: choose from {', '.join(job.options)}"
             )
-    given = [f"--{name}={value}" for name, value in parameters.items()]
+    given = [word for name, value in parameters.items() for word in _words(name, value)]
     return ["backtest", *job.command, "--json", *given]
+
+
+def _words(name: str, value: object) -> list[str]:
+    if name not in FLAGS:
+        return [f"--{name}={value}"]
+    if not isinstance(value, bool):
+        raise Misconfigured(f"{name} {value} is neither true nor false.")
+    return [f"--{name}"] if value else []

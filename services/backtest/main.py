@@ -6,11 +6,14 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+
+import structlog
 
 from services.backtest.follow import Follower
 from services.backtest.forecaster import Forecaster
@@ -32,6 +35,8 @@ SERVICE: Final = "backtest"
 BEAT_SECONDS: Final = 1.0
 LINE_MOST: Final = 2**20
 
+log = structlog.get_logger()
+
 
 async def run(settings: Settings) -> None:
     """Wire the worker and run it until it is told to stop."""
@@ -52,31 +57,49 @@ async def run(settings: Settings) -> None:
 async def perform(run: ClaimedRun, tell: Tell) -> Mapping[str, Any]:
     """Do one run in a process of its own, so that the loop stays free.
 
-    Raises: Misconfigured with what the run said when it refused its parameters.
+    A sweep that a signal ended (out of memory) goes on from its chunks, as often as it got further.
+    Raises: Misconfigured with what the run said when it refused its parameters, or the signal.
     """
     command = [*arguments(run.kind, run.parameters), f"--claimed={run.id}"]
     place = _place(run.id)
     if run.kind == SWEEP:
         command.append(f"--results={place}")
+    while True:
+        there = _chunks(place)
+        code, said, last = await _child(command, _environment(run), tell)
+        if code >= 0 or _chunks(place) == there:
+            break
+        log.warning("run_killed", run=run.id, signal=-code, chunks=_chunks(place))
+    shutil.rmtree(place, ignore_errors=True)  # whoever is stopped before leaves it to go on from
+    if code < 0:
+        raise Misconfigured(
+            f"the run was ended by signal {-code} ({signal.strsignal(-code)}): "
+            "give the worker more memory or the run a shorter span, and queue it again"
+        )
+    if code != 0:
+        raise Misconfigured(last or "the run ended without a word")
+    figures: dict[str, Any] = json.loads(said)
+    return figures
+
+
+async def _child(
+    command: Sequence[str], environment: Mapping[str, str], tell: Tell
+) -> tuple[int, bytes, str]:
+    """Return a process's exit code (below zero: its signal), what it printed and said last."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.carry.cli", *command,
-        env=_environment(run.kind), stdin=asyncio.subprocess.DEVNULL,
+        env=environment, stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, limit=LINE_MOST,
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stderr is not None
     try:
         said, last = await asyncio.gather(process.stdout.read(), _heard(process.stderr, tell))
-        await process.wait()
+        return await process.wait(), said, last
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    shutil.rmtree(place, ignore_errors=True)  # whoever is stopped before leaves it to go on from
-    if process.returncode != 0:
-        raise Misconfigured(last or "the run ended without a word")
-    figures: dict[str, Any] = json.loads(said)
-    return figures
 
 
 async def _heard(stream: asyncio.StreamReader, tell: Tell) -> str:
@@ -100,14 +123,22 @@ def _progress(text: str) -> Progress | None:
         return None
 
 
-def _environment(kind: str) -> dict[str, str]:
-    """Return the run's environment: a search keeps its trials in the database, a run needs none."""
-    kept = "CARRY_DATABASE" if kind != KIND else "CARRY_NONE"
+def _environment(run: ClaimedRun) -> dict[str, str]:
+    """Return the run's environment, with the database for whoever needs it.
+
+    A search keeps its trials there, and ``store`` reads history from it.
+    """
+    needed = run.kind != KIND or run.parameters.get("store", False)
+    kept = "CARRY_DATABASE" if needed else "CARRY_NONE"
     return {
         name: value
         for name, value in os.environ.items()
         if name.startswith(kept) or not name.startswith("CARRY_")
     }
+
+
+def _chunks(place: Path) -> int:
+    return len(list(place.glob("chunk-*.parquet")))
 
 
 def _place(run_id: str) -> Path:

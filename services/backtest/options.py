@@ -61,6 +61,25 @@ def amount_option(option: str, text: str, *, or_zero: bool = False) -> Decimal:
     return amount
 
 
+def number_option(option: str, text: object) -> Decimal:
+    """Return what an option holds; raises Misconfigured when it is no number."""
+    try:
+        number = Decimal(str(text).strip())
+    except InvalidOperation as error:
+        raise Misconfigured(f"{option} {text} is no number: write 3,6,12.") from error
+    if not number.is_finite():
+        raise Misconfigured(f"{option} {text} is no number: write 3,6,12.")
+    return number
+
+
+def whole_option(option: str, text: object, of: str) -> int:
+    """Return a whole number of ``of``; raises Misconfigured."""
+    number = number_option(option, text)
+    if number != number.to_integral_value():
+        raise Misconfigured(f"{option} {text} is no whole number of {of}.")
+    return int(number)
+
+
 def hour_option(option: str, text: str) -> datetime:
     """Return a full hour, UTC; raises Misconfigured."""
     try:

@@ -46,6 +46,12 @@ def test_every_service_that_trades_runs_as_a_user_of_its_own() -> None:
     assert len(set(users)) == len(users)
 
 
+def test_each_sweep_has_a_folder_of_its_own_on_the_volume() -> None:
+    sweep = SERVICES["sweep"]
+    assert f"sweep-results:{sweep['working_dir']}" in sweep["volumes"]
+    assert "--results" not in sweep["command"]
+
+
 def test_one_port_is_published_and_on_loopback() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert ports == ["127.0.0.1:${CARRY_PORT:-8080}:8080"]

@@ -13,6 +13,8 @@ from shared.domain.errors import Misconfigured
 
 ROUNDS_MAX: Final = 5
 CONNECT: Final = "30s"
+WORKER_AGAIN: Final = 30
+"""Seconds that a sweep which lost its last worker waits for one."""
 
 
 class Cluster:
@@ -32,7 +34,8 @@ class Cluster:
     ) -> Iterator[tuple[int, Figures]]:
         """Yield each chunk as a worker finishes it.
 
-        Raises: Misconfigured: Dask is not installed, nobody answers, or a worker's code differs.
+        Raises: Misconfigured: Dask is not installed, nobody answers, a worker's code differs, or
+            the scheduler or the last worker was lost half-way.
         """
         try:
             import distributed
@@ -41,28 +44,40 @@ class Cluster:
                 "--scheduler needs Dask: pip install 'carrydesk[dask]', or leave the option out."
             ) from error
         dask: Any = distributed
-        with _client(dask.Client, self._address, self._workers) as client:
-            left = dict(chunks)
-            columns = columns_of(market)
-            for _ in range(ROUNDS_MAX):
-                sent = client.scatter(columns, broadcast=True, hash=False)
-                tasks = {
-                    client.submit(run_chunk, sent, params, terms, code_version(), pure=False): n
-                    for n, params in left.items()
-                }
-                for task in dask.as_completed(tasks, raise_errors=False):
-                    if (
-                        isinstance(task.exception(), dask.CancelledError)
-                        or task.status == "cancelled"
-                    ):
-                        continue
-                    figures = task.result()
-                    del left[tasks[task]]
-                    yield tasks[task], figures
-                    task.release()
-                if not left:
-                    return
-        raise Misconfigured(f"{self._address}: workers kept dying: look into their logs.")
+        try:
+            with _client(dask.Client, self._address, self._workers) as client:
+                yield from _rounds(dask, client, columns_of(market), terms, dict(chunks))
+        except (OSError, dask.KilledWorker) as error:  # a timeout and a closed line are OSErrors
+            raise Misconfigured(
+                f"{self._address} lost its workers or is gone ({type(error).__name__}): "
+                "start a worker and run the same command: finished chunks are kept."
+            ) from error
+
+
+def _rounds(
+    dask: Any, client: Any, columns: Columns, terms: Terms, left: dict[int, Params]
+) -> Iterator[tuple[int, Figures]]:
+    """Yield each chunk that is ``left``; what is cancelled with its market is sent once more.
+
+    Raises: OSError or KilledWorker when there is nobody left to send it to.
+    """
+    for _ in range(ROUNDS_MAX):
+        sent = client.scatter(columns, broadcast=True, hash=False, timeout=WORKER_AGAIN)
+        tasks = {
+            client.submit(run_chunk, sent, params, terms, code_version(), pure=False): n
+            for n, params in left.items()
+        }
+        for task in dask.as_completed(tasks, raise_errors=False):
+            try:
+                figures = task.result()
+            except dask.CancelledError:
+                continue
+            del left[tasks[task]]
+            yield tasks[task], figures
+            task.release()
+        if not left:
+            return
+    raise ConnectionError(f"{len(left)} chunks were cancelled {ROUNDS_MAX} times")
 
 
 def _client(kind: Any, address: str, workers: int) -> Any:

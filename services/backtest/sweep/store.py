@@ -6,7 +6,10 @@ data, sets, terms and code. So a sweep that was killed goes on where it was, and
 
 import hashlib
 import os
+import re
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +24,7 @@ from services.backtest.sweep.market import Ints
 from services.backtest.sweep.terms import Params, Terms
 from shared.domain.errors import Misconfigured
 
+NAME: Final = re.compile(r"chunk-(\d+)\.parquet")
 INPUTS: Final = b"carry.inputs"
 PARAMETERS: Final = ("span", "entry", "exit", "hold")
 COLUMNS: Final = ("trades", "funding", "basis", "fees", "net", "drawdown", "beyond")
@@ -37,20 +41,28 @@ def inputs_digest(market_digest: str, params: Params, terms: Terms, chunk: int) 
 
 
 class ChunkStore:
-    """The chunks of one sweep in ``folder``; made when it is not there."""
+    """The chunks of one sweep in ``folder``; made when it is not there.
+
+    Raises: Misconfigured when nothing can be written there, before anything is computed.
+    """
 
     def __init__(self, folder: Path, inputs: str) -> None:
         self._folder = folder
         self._inputs = inputs
-        folder.mkdir(parents=True, exist_ok=True)
+        with _writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
 
     def finished(self, chunks: int) -> Iterator[tuple[int, Figures]]:
-        """Yield the chunks that are there.
+        """Yield the chunks that are there; what has another name is none of ours.
 
         Raises: Misconfigured when the folder holds chunks of another sweep, or a broken one.
         """
-        for path in sorted(self._folder.glob("chunk-*.parquet")):
-            number = int(path.stem.removeprefix("chunk-"))
+        for path in sorted(self._folder.iterdir()):
+            named = NAME.fullmatch(path.name)
+            if named is None:
+                continue
+            number = int(named[1])
             try:
                 table = pq.read_table(path)
             except (pa.ArrowException, OSError) as error:
@@ -64,19 +76,34 @@ class ChunkStore:
                 yield number, _figures(table)
 
     def keep(self, number: int, params: Params, figures: Figures) -> None:
-        """Store one chunk; when this returns it outlives a crash."""
+        """Store one chunk; when this returns it outlives a crash.
+
+        Raises: Misconfigured when there is no room for it, or nothing can be written any more.
+        """
         path = self._folder / f"chunk-{number:06d}.parquet"
         aside = path.with_suffix(".new")
-        with aside.open("wb") as file:
-            pq.write_table(_table(params, figures, self._inputs), file)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.rename(path)
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with _writing(self._folder):
+            with aside.open("wb") as file:
+                pq.write_table(_table(params, figures, self._inputs), file)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.rename(path)
+            folder = os.open(self._folder, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Misconfigured(
+            f"{folder} cannot be written ({error.strerror or error}): "
+            "name another place with --results."
+        ) from error
 
 
 def _table(params: Params, figures: Figures, inputs: str) -> pa.Table:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from services.backtest.worker import Tell, Worker
 from services.carry.cli import app
 from shared.domain.errors import Misconfigured
 from shared.store.pool import WritePool, open_pool
-from shared.store.runs import LEASE, ClaimedRun, claim_run, finish_run, queue_run
+from shared.store.runs import LEASE, ClaimedRun, Progress, claim_run, finish_run, queue_run
 from tests.support.clock import ManualClock
 from tests.support.servers import Database
 
@@ -96,6 +97,73 @@ def left_in(folder: Path) -> list[Path]:
     """Return the chunks that a run could go on from."""
     assert list(folder.glob("carry-backtest-*")) != []
     return list(folder.glob("carry-backtest-*/*"))
+
+
+DIES = """
+import os, signal, sys
+from services.backtest.sweep.store import ChunkStore
+from services.carry.cli import main
+keep = ChunkStore.keep
+def kept(*arguments):
+    if {chunks}:
+        keep(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+ChunkStore.keep = kept
+sys.argv = ["carry", *sys.argv[3:]]  # after -m services.carry.cli
+main()
+"""
+
+
+def dying(folder: Path, *, chunks: int, once: bool) -> str:
+    """Return an interpreter that is killed after ``chunks`` (0 or 1) of a sweep."""
+    (folder / "dies.py").write_text(DIES.format(chunks=chunks))
+    python = folder / "python"
+    python.write_text(
+        "#!/bin/sh\n"
+        f'{"" if once else "false && "}[ -e "{folder}/died" ] && exec "{sys.executable}" "$@"\n'
+        f'echo >> "{folder}/died"; exec "{sys.executable}" "{folder}/dies.py" "$@"\n'
+    )
+    python.chmod(0o700)
+    return str(python)
+
+
+LARGE = {**GRID, "holds": ",".join(map(str, range(1, 76)))}  # 300 sets: two chunks
+
+
+@pytest.fixture
+def place(dsn: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where queued sweeps keep their chunks."""
+    monkeypatch.setenv("CARRY_DATABASE_URL", dsn)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+async def test_a_queued_sweep_that_is_killed_goes_on_from_its_chunks(
+    dsn: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", dying(place, chunks=1, once=True))
+    told: list[Progress] = []
+    async with open_pool(dsn, application="test") as pool:
+        await queued(pool, "s1", kind=SWEEP)
+    run = ClaimedRun("s1", SWEEP, {**SPAN_OF_SWEEP, **PAIRS, **LARGE}, NOW)
+    found = await perform(run, told.append)
+    assert found["sets"] == 300
+    assert told == [(0, 300), (256, 300), (300, 300)]  # killed before it could tell of the first
+    assert left_in(place) == []
+
+
+async def test_a_queued_sweep_that_is_killed_before_it_gets_further_is_failed_with_the_signal(
+    dsn: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", dying(place, chunks=0, once=False))
+    async with open_pool(dsn, application="test") as pool:
+        await queued(pool, "s1", kind=SWEEP, **SPAN_OF_SWEEP, **PAIRS, **GRID)
+        assert await Worker(pool, ManualClock(NOW), perform).step()
+        stored = await row(pool, "s1")
+    assert stored["state"] == "failed"
+    assert "ended by signal 9 (Killed): give the worker more memory" in stored["detail"]
+    assert (place / "died").read_text() == "\n"
 
 
 async def test_a_queued_walk_forward_is_worked_off_with_its_verdict(

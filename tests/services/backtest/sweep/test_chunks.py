@@ -91,6 +91,16 @@ def test_a_torn_chunk_is_refused_by_name_and_a_half_written_one_is_no_chunk(
     assert counting.computed == [1]
 
 
+def test_files_of_other_names_are_no_chunks(tmp_path: Path) -> None:
+    (tmp_path / "chunk-x.parquet").write_bytes(b"")
+    (tmp_path / "notes.txt").write_text("ours")
+    sweep_stored(MARKET, GRID.sets(), Terms(), tmp_path, chunk=8)
+    counting = Counting()
+    sweep_stored(MARKET, GRID.sets(), Terms(), tmp_path, compute=counting, chunk=8)
+    assert counting.computed == []
+    assert (tmp_path / "chunk-x.parquet").read_bytes() == b""
+
+
 KILLED = """
 import sys
 from pathlib import Path

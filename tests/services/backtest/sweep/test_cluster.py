@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,12 @@ from services.backtest.sweep.cluster import Cluster
 from services.backtest.sweep.run import sweep
 from services.backtest.sweep.terms import Terms
 from shared.domain.errors import Misconfigured
-from tests.services.backtest.sweep.test_chunks import GRID, MARKET, assert_same
+from tests.services.backtest.sweep.test_chunks import GRID, MARKET, Counting, assert_same
 
-pytest.importorskip("distributed", reason="Dask is not installed: pip install 'carrydesk[dask]'")
+dask: Any = pytest.importorskip(
+    "dask", reason="Dask is not installed: pip install 'carrydesk[dask]'"
+)
+pytest.importorskip("distributed")
 
 ROOT = Path(__file__).parents[4]
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -77,6 +81,40 @@ def test_a_worker_killed_half_way_changes_nothing(
     assert seen == list(range(17))
     assert workers[0].returncode == -signal.SIGKILL
     assert workers[1].poll() is None
+    assert_same(found, sweep(MARKET, GRID.sets()))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+@pytest.mark.parametrize("lost", ["worker", "scheduler"])
+def test_losing_the_last_worker_or_the_scheduler_is_one_sentence_and_keeps_the_chunks(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    monkeypatch.setattr("services.backtest.sweep.cluster.CONNECT", "20s")  # how long a client waits
+    monkeypatch.setattr("services.backtest.sweep.cluster.WORKER_AGAIN", 1)
+    file = tmp_path / "scheduler.json"
+    scheduler = start(
+        "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file)
+    )
+    where = address(file)
+    options = ("--nthreads", "1", "--no-nanny", "--local-directory", str(tmp_path))
+    victim = {"worker": start("worker", where, *options), "scheduler": scheduler}[lost]
+
+    def killing(done: int, total: int) -> None:
+        if done == 1:
+            victim.send_signal(signal.SIGKILL)
+            victim.wait()
+
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(Misconfigured, match="start a worker and run the same command"),
+    ):
+        sweep_stored(
+            MARKET, GRID.sets(), Terms(), tmp_path / "kept",
+            compute=Cluster(where), chunk=1, progress=killing,
+        )  # fmt: skip
+    counting = Counting()
+    found = sweep_stored(MARKET, GRID.sets(), Terms(), tmp_path / "kept", compute=counting, chunk=1)
+    assert 0 < len(counting.computed) < len(GRID.sets())
     assert_same(found, sweep(MARKET, GRID.sets()))
 
 
