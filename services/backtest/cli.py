@@ -118,7 +118,8 @@ def run(
     }
     record = run_record(figures, history, given.rules, rules, stated)
     parameters = {"from": first.isoformat(), "to": last.isoformat(), "deposit": plain(capital)}
-    store_run(parameters, record, started_at)
+    if claimed is None:  # else the row is the worker's
+        store_run(parameters, record, started_at)
     if not no_report:
         write_stored(path, record)
     if as_json:
@@ -144,16 +145,18 @@ def queue(
     exits: Annotated[str | None, typer.Option(help="Leave below; rates per 8 h.")] = None,
     holds: Annotated[str | None, typer.Option(help="Longest holds, in settlements.")] = None,
     folds: Annotated[int | None, typer.Option(min=1, help="Tests of a walk-forward.")] = None,
+    store: Annotated[bool, typer.Option("--store", help="History from the database.")] = False,
 ) -> None:
     """Leave a run in the database for ``carry backtest serve``; prints its id."""
     settings = load_settings("backtest")
     given = {
         "from": start, "to": end, "symbols": symbols, "deposit": deposit, "spans": spans,
         "entries": entries, "exits": exits, "holds": holds, "folds": folds,
+        "store": store or None,
     }  # fmt: skip
     wanted = {name: value for name, value in given.items() if value is not None}
     arguments(kind, wanted)
-    _span(source(None, symbols).history, start, end)
+    _span(source(None, symbols, store=store).history, start, end)
     if deposit is not None:
         amount_option("--deposit", deposit)
     run_id = secrets.token_hex(8)
