@@ -217,6 +217,20 @@ def test_m6_a_run_over_a_hole_is_refused_unless_allowed_and_counts_it() -> None:
     assert allowed.settlements == run(part).settlements - 1
 
 
+@pytest.mark.parametrize("begins", [DAY, 9 * DAY], ids=["rates begin late", "no rate at all"])
+def test_m6_a_hold_before_the_record_of_rates_begins_is_refused_unless_allowed(
+    begins: timedelta,
+) -> None:
+    part = flat()
+    late = tuple(s for s in part.settlements if s.at_ms >= ms(START + begins))
+    cut = replace(part, settlements=late)
+    with pytest.raises(MalformedHistory, match=r"the settlement of 2023-11-11T08:00:00.*is miss"):
+        run(cut)
+    # 08 and 16; where none came at all, three on each of three more days, less the last midnight.
+    expected = 2 if late else 11
+    assert run(cut, given=Assumptions(allow_gaps=True)).gaps == expected
+
+
 def test_a_settlement_without_a_mark_is_not_paid_and_counted() -> None:
     part = flat()
     gone = ms(START + DAY + 8 * HOUR)
