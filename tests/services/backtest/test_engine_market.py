@@ -125,6 +125,16 @@ def test_b5_a_pair_whose_record_ends_is_closed_at_its_last_prices_and_not_marked
     assert later == []
 
 
+def test_a_delisted_pair_whose_coins_are_too_few_to_sell_is_delivered_once() -> None:
+    gone = flat("ETHUSDT", "2000", last=START + 2 * DAY)
+    fallen = Bar(gone.bars[-1].at_ms, *[Decimal(300)] * 3)
+    gone = replace(gone, bars=(*gone.bars[:-1], fallen))
+    result = run(flat(), gone, sizes=SIZES | {"ETHUSDT": "0.01"})  # 3 USDT, and 5 is the least
+    assert result.delisted == [("ETHUSDT", START + 2 * DAY + HOUR + timedelta(seconds=60))]
+    assert list(result.refused.values()) == [1]
+    assert set(result.held_at_end) == {"BTCUSDT"}
+
+
 # Settlement
 
 
