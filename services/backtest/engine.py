@@ -122,6 +122,7 @@ class _Run:
         self._portfolio = Portfolio()
         self._held = Holdings(self._venue, self._pairs, deposit)
         self._positions = self._held.positions
+        self._delivered: set[str] = set()
         self._result = RunResult(start, end, deposit, fills=self._held.fills)
         self._know_the_past()
 
@@ -171,9 +172,15 @@ class _Run:
                 self._delist(name, instant)
 
     def _delist(self, name: str, instant: datetime) -> None:
-        """Close what is left of a pair that is quoted no more: at the last mark, the last book."""
+        """Close, once, what is left of a pair that is quoted no more: at its last mark and book.
+
+        A rest of the coin that the venue takes no order for stays ours.
+        """
+        if name in self._delivered:
+            return
         if self._positions[name].perp_quantity == ZERO == self._sellable(name):
             return
+        self._delivered.add(name)
         deliver(self._venue, name)
         self._held.book(instant)
         self._sell(name, self._sellable(name), instant)

@@ -12,7 +12,7 @@ from services.backtest.timeline import QUOTES_AFTER
 from shared.analytics.counterfactual import by_reason, episodes, followed
 from shared.analytics.quantise import quantised_or_none
 from shared.domain.money import plain
-from shared.history.records import History
+from shared.history.records import HOUR_MS, History
 
 SEEN_MS: Final = QUOTES_AFTER // timedelta(milliseconds=1)
 """A bar's closes are looked at so long after the hour."""
@@ -22,7 +22,8 @@ def skipped_table(skips: Sequence[Skip], history: History, hold: timedelta) -> d
     """Return by reason the would-be holds of ``hold`` and what they would have earned.
 
     Fractions of notional as decimal text, None where no hold has a result; the most expensive
-    reason comes first. ``running`` holds reach beyond the history.
+    reason comes first. ``running`` holds reach beyond the history; those neither running nor
+    ``known`` lack a cost, a price or a settlement.
     """
     hours = int(hold.total_seconds()) // 3600
     frame = pd.DataFrame(
@@ -33,7 +34,9 @@ def skipped_table(skips: Sequence[Skip], history: History, hold: timedelta) -> d
         return {"hold_hours": hours, "reasons": []}
     parts = history.symbols.values()
     known_until = max(part.bars[-1].at_ms for part in parts if part.bars) + SEEN_MS
-    follows = followed(episodes(frame), _settlements(history), _levels(history), known_until)
+    follows = followed(
+        episodes(frame), _settlements(history), _levels(history), known_until, _ends(history)
+    )
     running = Counter(follows["reason"][~follows["is_over"]])
     table = by_reason(follows)
     return {
@@ -75,6 +78,18 @@ def _levels(history: History) -> pd.DataFrame:
         ],
         columns=["symbol", "at_ms", "basis_rate"],
     )
+
+
+def _ends(history: History) -> dict[str, int]:
+    """Return until when each symbol's basis and funding are both known, that instant included."""
+    return {
+        symbol: min(
+            part.bars[-1].at_ms + SEEN_MS,
+            part.settlements[-1].at_ms + part.settlements[-1].interval_hours * HOUR_MS - 1,
+        )
+        for symbol, part in history.symbols.items()
+        if part.bars and part.settlements
+    }
 
 
 def _text(value: float) -> str | None:

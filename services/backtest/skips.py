@@ -41,6 +41,8 @@ def outcomes(
 ) -> list[OutcomeRow]:
     """Return what the holds of ``due`` (rows of ``read_due_skips``) came to.
 
+    Nothing, where the settlements of ``settled`` end an interval or more before the hold does.
+
     Raises: ValueError when there is none.
     """
     skips = pd.DataFrame(
@@ -52,7 +54,7 @@ def outcomes(
             "cost": [_float(r["cost"]) for r in due],
         }
     )
-    follows = followed(skips, _settlements(settled), _levels(due), _ms(until))
+    follows = followed(skips, _settlements(settled), _levels(due), _ms(until), _ends(settled))
     return [
         OutcomeRow(
             row["symbol"],
@@ -75,6 +77,15 @@ def _settlements(settled: Mapping[str, Sequence[FundingSettlement]]) -> pd.DataF
             "rate": [float(s.rate) for s in every],
         }
     )
+
+
+def _ends(settled: Mapping[str, Sequence[FundingSettlement]]) -> dict[str, int]:
+    """Return until when each symbol's funding is known, that instant included, UTC ms."""
+    return {
+        symbol: _ms(rows[-1].settled_at + rows[-1].interval) - 1
+        for symbol, rows in settled.items()
+        if rows
+    }
 
 
 def _levels(due: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from ``at_ms`` on. Signs: positive is earned. A short perpetual receives a posit
 what the basis falls.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -38,14 +39,19 @@ def episodes(skips: pd.DataFrame) -> pd.DataFrame:
 
 
 def followed(
-    skips: pd.DataFrame, settlements: pd.DataFrame, basis: pd.DataFrame, known_until_ms: int
+    skips: pd.DataFrame,
+    settlements: pd.DataFrame,
+    basis: pd.DataFrame,
+    known_until_ms: int,
+    record_ends: Mapping[str, int],
 ) -> pd.DataFrame:
     """Return ``skips`` with ``funding``, ``basis_gain``, ``earned`` and ``is_over`` beside each.
 
     A hold from ``at_ms`` is paid at settlements after it, up to and including its end. ``earned``
     is funding plus basis gain minus cost. It is NaN while the hold reaches beyond
-    ``known_until_ms`` (``is_over`` False), and where it starts before the first settlement or the
-    first basis known: missing is not zero.
+    ``known_until_ms`` (``is_over`` False), where it starts before the first settlement or the
+    first basis known, and where it is over but reaches beyond its symbol's own ``record_ends`` (UTC
+    ms, included; a symbol that is not named has no record): missing is not zero.
     """
     _require(skips, SKIPS, "skips")
     _require(settlements, ("symbol", "at_ms", "rate"), "settlements")
@@ -55,7 +61,8 @@ def followed(
     end = start + result["hold_hours"].to_numpy(np.int64) * HOUR_MS
     over = end <= known_until_ms
     funding, gain = np.full(len(result), np.nan), np.full(len(result), np.nan)
-    for symbol, rows in result.groupby("symbol").indices.items():
+    for symbol, every in result.groupby("symbol").indices.items():
+        rows = every[end[every] <= record_ends.get(str(symbol), -1)]
         paid = settlements[settlements["symbol"] == symbol].sort_values("at_ms")
         levels = basis[basis["symbol"] == symbol].sort_values("at_ms")
         funding[rows] = _paid_between(paid, start[rows], end[rows])

@@ -28,6 +28,17 @@ PERP_FILE: Final = "klines_perp.parquet"
 MARK_FILE: Final = "mark_price.parquet"
 FUNDING_FILE: Final = "funding.parquet"
 PRICE_FILES: Final = (SPOT_FILE, PERP_FILE, MARK_FILE)
+RATE_MOST: Final = Decimal("0.1")
+"""No venue settles more at once (the most recorded is 2.5 %): such a rate is a percentage."""
+
+UTC_NAMES: Final = ("UTC", "Etc/UTC", "+00:00")
+PRICE_TYPES: Final = (
+    pa.types.is_float64,
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_decimal,
+    pa.types.is_integer,
+)
 
 Closes = dict[int, Decimal]  # open time, UTC ms, to close
 
@@ -44,12 +55,13 @@ def read_history(
     ``symbols`` None means every symbol that all four files hold. Bars cover the hours for which
     spot, perpetual and mark are all recorded; from the first such hour to the last none may be
     missing, and no settlement, unless ``allow_gaps``: ``ledger.ledgers_of`` counts them then.
-    Prices may be stored as float64 (its shortest text is the published price), text or decimal;
-    rates are read from the text column ``rate_str``.
+    Prices may be stored as float64 (its shortest text is the published price), text, integer or
+    decimal; times as whole UTC milliseconds or as UTC timestamps; rates are read from the text
+    column ``rate_str``, and a column ``rate`` must say the same.
 
     Raises:
         MalformedHistory: a file, column, symbol, hour or settlement is missing, a row is
-            repeated or out of order, or a value is no positive price or no rate.
+            repeated, out of order or nobody's, or a value is no positive price or no rate.
     """
     place = SAMPLE if folder is None else folder
     of = Selected(exchange, symbols, allow_gaps)
@@ -108,7 +120,8 @@ def _joined(
 
 
 def _prices(path: Path, of: Selected) -> dict[str, Closes]:
-    table = _rows(path, ["symbol", "open_time", "close"], of, hourly=True)
+    table = _rows(path, "open_time", ["close"], of, hourly=True)
+    _refuse_type(path, "close", table["close"].type)
     found: dict[str, Closes] = {}
     for symbol, part in _by_symbol(table):
         times = _instants(path, symbol, part["open_time"])
@@ -117,9 +130,10 @@ def _prices(path: Path, of: Selected) -> dict[str, Closes]:
 
 
 def _funding(path: Path, of: Selected) -> dict[str, tuple[Settlement, ...]]:
-    columns = ["symbol", "funding_time", "rate_str", "interval_hours", "note"]
+    columns = ["rate_str", "interval_hours", "note"]
+    table = _rows(path, "funding_time", columns, of, hourly=False)
     found: dict[str, tuple[Settlement, ...]] = {}
-    for symbol, part in _by_symbol(_rows(path, columns, of, hourly=False)):
+    for symbol, part in _by_symbol(table):
         times = _instants(path, symbol, part["funding_time"])
         rows = zip(
             times,
@@ -129,25 +143,75 @@ def _funding(path: Path, of: Selected) -> dict[str, tuple[Settlement, ...]]:
             strict=True,
         )
         paid = tuple(_settlement(path, symbol, *row) for row in rows)
+        if "rate" in part.column_names:
+            _refuse_other_rates(path, symbol, paid, part["rate"].to_pylist())
         if not of.allow_gaps:
             _refuse_missed(path, symbol, paid)
         found[symbol] = paid
     return found
 
 
-def _rows(path: Path, columns: list[str], of: Selected, *, hourly: bool) -> Any:
-    """Return the wanted rows as an arrow table, in the order of the file."""
+def _rows(path: Path, time: str, columns: list[str], of: Selected, *, hourly: bool) -> Any:
+    """Return the wanted rows as an arrow table, in the order of the file; ``time`` in UTC ms."""
+    keys = ["exchange", "symbol", *(["interval"] if hourly else []), time]
     wanted: list[tuple[str, str, Any]] = [("exchange", "==", of.exchange)]
     if hourly:
         wanted.append(("interval", "==", "1h"))
     if of.symbols is not None:
         wanted.append(("symbol", "in", list(of.symbols)))
     try:
-        return pq.read_table(path, columns=columns, filters=wanted)
+        held = pq.read_schema(path).names
+        for name in (*keys, *columns):
+            if name not in held:
+                raise MalformedHistory(f"{path}: no column {name}; write the file again with it")
+        _refuse_nobodys(path, pq.read_table(path, columns=keys))
+        read = ["symbol", time, *columns, *(["rate"] if "rate" in held else [])]
+        table = pq.read_table(path, columns=read, filters=wanted)
     except FileNotFoundError as error:
         raise MalformedHistory(f"{path}: no such file; import the history first") from error
     except (pa.ArrowException, KeyError) as error:
         raise MalformedHistory(f"{path}: {error}; write the file again") from error
+    place = table.column_names.index(time)
+    return table.set_column(place, time, in_milliseconds(path, time, table[time]))
+
+
+def in_milliseconds(path: Path, name: str, column: Any) -> Any:
+    """Return a column of instants as int64 UTC milliseconds, none of them rounded.
+
+    Raises: MalformedHistory when it holds anything but whole numbers or UTC timestamps.
+    """
+    kind = column.type
+    if pa.types.is_integer(kind):
+        return column.cast(pa.int64())
+    if not pa.types.is_timestamp(kind) or kind.tz not in UTC_NAMES:
+        raise MalformedHistory(
+            f"{path}: column {name} holds {kind}; write it as int64, UTC milliseconds"
+        )
+    whole = column.cast(pa.timestamp("ms", kind.tz), safe=False)
+    differs = pc.index(pc.not_equal(whole.cast(kind), column), True).as_py()
+    if differs >= 0:
+        raise MalformedHistory(
+            f"{path}: column {name} holds {column[differs]}, finer than a millisecond; import the "
+            "row again"
+        )
+    return whole.cast(pa.int64())
+
+
+def _refuse_nobodys(path: Path, keys: Any) -> None:
+    """Refuse a row of which one of ``keys`` is null: a filter would pass over it unseen."""
+    for name in keys.column_names:
+        if keys[name].null_count:
+            place = pc.index(pc.is_null(keys[name]), True).as_py()
+            raise MalformedHistory(
+                f"{path}: row {place + 1} of {keys.num_rows} has no {name}; import the row again"
+            )
+
+
+def _refuse_type(path: Path, name: str, kind: Any) -> None:
+    if not any(of_kind(kind) for of_kind in PRICE_TYPES):
+        raise MalformedHistory(
+            f"{path}: column {name} holds {kind}; write it as text, float64 or decimal"
+        )
 
 
 def _by_symbol(table: Any) -> Iterator[tuple[str, Any]]:
@@ -162,7 +226,7 @@ def _in_all(found: Iterable[Mapping[str, object]]) -> list[str]:
 def _instants(path: Path, symbol: str, column: Any) -> list[int]:
     times: list[int] = column.to_pylist()
     for at in times:
-        if at is None or at % HOUR_MS:
+        if at % HOUR_MS:
             raise _refusal(path, symbol, at, "is not on a whole hour; import the row again")
     for before, at in pairwise(times):
         if at == before:
@@ -177,21 +241,23 @@ def _closes(path: Path, symbol: str, times: Sequence[int], column: Any) -> list[
     for at, value in zip(times, values, strict=True):
         if value is None:
             raise _refusal(path, symbol, at, "has no close; import the row again")
-    try:
-        closes = [_decimal(value) for value in values]
-    except InvalidOperation as error:
-        raise MalformedHistory(
-            f"{path}: {symbol}: a close is no number; import the rows again"
-        ) from error
-    for at, close in zip(times, closes, strict=True):
+    closes = [_decimal(value) for value in values]
+    for at, close, value in zip(times, closes, values, strict=True):
         if not (close.is_finite() and close > 0):
-            raise _refusal(path, symbol, at, f"closes at {close}; import the row again")
+            says = repr(value) if isinstance(value, str) else close
+            raise _refusal(path, symbol, at, f"closes at {says}; import the row again")
     return closes
 
 
 def _decimal(value: Any) -> Decimal:
-    """Return the number as it was published: the shortest text that reads back as the float."""
-    return Decimal(repr(value).removesuffix(".0")) if isinstance(value, float) else Decimal(value)
+    """Return the number as it was published: the shortest text that reads back as the float.
+
+    Text that is no number is NaN.
+    """
+    try:
+        return Decimal(repr(value).removesuffix(".0") if isinstance(value, float) else value)
+    except InvalidOperation:
+        return Decimal("NaN")
 
 
 def _settlement(
@@ -199,13 +265,32 @@ def _settlement(
 ) -> Settlement:
     if rate is None or hours is None or hours <= 0:
         raise _refusal(path, symbol, at, "has no rate or no interval; import the row again")
-    try:
-        exact = Decimal(rate)
-    except InvalidOperation:
-        exact = Decimal("NaN")
+    exact = _decimal(rate)
     if not exact.is_finite():
         raise _refusal(path, symbol, at, f"has the rate {rate!r}; import the row again")
+    if abs(exact) > RATE_MOST:
+        raise _refusal(
+            path,
+            symbol,
+            at,
+            f"has the rate {rate}, more than {RATE_MOST:.0%} of the notional; "
+            "write rates as fractions",
+        )
     return Settlement(at, exact, hours, note or "ok")
+
+
+def _refuse_other_rates(
+    path: Path, symbol: str, paid: Iterable[Settlement], rates: Iterable[Any]
+) -> None:
+    """Refuse a number ``rate`` that is not its row's ``rate_str``: one of them was changed."""
+    for settled, rate in zip(paid, rates, strict=True):
+        if rate is not None and float(_decimal(rate)) != float(settled.rate):
+            raise _refusal(
+                path,
+                symbol,
+                settled.at_ms,
+                f"has the rate_str {settled.rate} and the rate {rate}; find out which is right",
+            )
 
 
 def _refuse_absent(
@@ -259,9 +344,8 @@ def _refuse_missed(path: Path, symbol: str, paid: Sequence[Settlement]) -> None:
             )
 
 
-def _refusal(path: Path, symbol: str, at_ms: int | None, problem: str) -> MalformedHistory:
-    at = "a row" if at_ms is None else _text(at_ms)
-    return MalformedHistory(f"{path}: {symbol} {at} {problem}")
+def _refusal(path: Path, symbol: str, at_ms: int, problem: str) -> MalformedHistory:
+    return MalformedHistory(f"{path}: {symbol} {_text(at_ms)} {problem}")
 
 
 def _text(at_ms: int) -> str:

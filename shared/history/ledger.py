@@ -14,6 +14,8 @@ from shared.history.records import HOUR_MS, History, Settlement, SymbolHistory
 
 INTERVALS: Final = (1, 2, 4, 8, 12, 24)
 """Hours that the venue is known to use; any other distance is two settlements with a hole."""
+USUAL: Final = 8
+"""The interval that bars without a single settlement are held to, at full UTC hours of it."""
 
 
 class Due(StrEnum):
@@ -57,20 +59,20 @@ class Ledger:
 
 
 def ledger_of(part: SymbolHistory) -> Ledger:
-    """Return one symbol's ledger, up to its last settlement or, if later, its last bar's opening.
+    """Return one symbol's ledger, from its first bar or, if earlier, its first settlement on.
 
-    A record that ends earlier than its bars lacks every settlement from there on. What falls on
-    the end of the last bar lies beyond the record.
+    It reaches up to the last settlement or, if later, the last bar's opening. Rates that begin
+    after the bars lack every settlement before, at the first interval known; rates that end before
+    them lack every one from there on. What falls on the end of the last bar lies beyond the record.
     """
     paid = part.settlements
-    if not paid:
-        return Ledger(part.symbol, 0, -HOUR_MS, frozenset(), (), _holes(part))
-    last = max([paid[-1].at_ms, *(bar.at_ms - HOUR_MS for bar in part.bars[-1:])])
-    missing = list(missing_settlements(paid))
-    following = paid[-1].at_ms + _interval(paid, len(paid) - 1) * HOUR_MS
-    missing += range(following, last + 1, _interval(paid, len(paid) - 1) * HOUR_MS)
+    if not paid and not part.bars:
+        return Ledger(part.symbol, 0, -HOUR_MS, frozenset(), ())
+    first = min([*(s.at_ms for s in paid[:1]), *(b.at_ms for b in part.bars[:1])])
+    last = max([*(s.at_ms for s in paid[-1:]), *(b.at_ms - HOUR_MS for b in part.bars[-1:])])
+    missing = (*_before(paid, first, last), *missing_settlements(paid), *_after(paid, last))
     have = frozenset(s.at_ms for s in paid)
-    return Ledger(part.symbol, paid[0].at_ms, last, have, tuple(missing), _holes(part))
+    return Ledger(part.symbol, first, last, have, missing, _holes(part))
 
 
 def ledgers_of(history: History) -> list[Ledger]:
@@ -91,6 +93,23 @@ def missing_settlements(paid: Sequence[Settlement]) -> Iterable[int]:
             due.append(at)
             at -= hours * HOUR_MS
         yield from reversed(due)
+
+
+def _before(paid: Sequence[Settlement], first: int, last: int) -> Iterable[int]:
+    """Return what was due from ``first`` on and before the first settlement; without one, all."""
+    if not paid:
+        usual = USUAL * HOUR_MS
+        return range(-(-first // usual) * usual, last + 1, usual)
+    step = _interval(paid, 0) * HOUR_MS
+    return reversed(range(paid[0].at_ms - step, first - 1, -step))
+
+
+def _after(paid: Sequence[Settlement], last: int) -> Iterable[int]:
+    """Return what was due after the last settlement and up to ``last``."""
+    if not paid:
+        return ()
+    step = _interval(paid, len(paid) - 1) * HOUR_MS
+    return range(paid[-1].at_ms + step, last + 1, step)
 
 
 def _interval(paid: Sequence[Settlement], place: int) -> int:

@@ -12,7 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from shared.history.files import FUNDING_FILE, MARK_FILE, PERP_FILE, SPOT_FILE
+from shared.history.files import (
+    FUNDING_FILE,
+    MARK_FILE,
+    PERP_FILE,
+    SPOT_FILE,
+    in_milliseconds,
+)
 from shared.history.records import MalformedHistory
 
 BARS: Final = pa.schema(
@@ -135,7 +141,9 @@ def merge_rows(folder: Path, name: str, new: pa.Table) -> int:
 def _shaped(path: Path, table: pa.Table, name: str) -> pa.Table:
     columns = []
     for field in SCHEMAS[name]:
-        if field.name in table.column_names:
+        if field.name == KEYS[name][-1] and field.name in table.column_names:
+            columns.append(in_milliseconds(path, field.name, table[field.name]))
+        elif field.name in table.column_names:
             try:
                 columns.append(pc.cast(table[field.name], field.type))
             except pa.ArrowException as error:

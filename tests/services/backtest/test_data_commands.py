@@ -115,7 +115,7 @@ def test_a_settled_rate_that_comes_again_with_another_value_is_refused(
     carry("import", str(folder), "--data", str(target))
 
     def change(rows: list[dict[str, Any]]) -> None:
-        rows[5]["rate_str"] = "0.0123"
+        rows[5] |= {"rate_str": "0.0123", "rate": 0.0123}
 
     rewrite(folder / "funding.parquet", change)
     with pytest.raises(Misconfigured, match=r"funding\.parquet: bybit BTCUSDT .* comes again with"):

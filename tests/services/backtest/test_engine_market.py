@@ -125,6 +125,16 @@ def test_b5_a_pair_whose_record_ends_is_closed_at_its_last_prices_and_not_marked
     assert later == []
 
 
+def test_a_delisted_pair_whose_coins_are_too_few_to_sell_is_delivered_once() -> None:
+    gone = flat("ETHUSDT", "2000", last=START + 2 * DAY)
+    fallen = Bar(gone.bars[-1].at_ms, *[Decimal(300)] * 3)
+    gone = replace(gone, bars=(*gone.bars[:-1], fallen))
+    result = run(flat(), gone, sizes=SIZES | {"ETHUSDT": "0.01"})  # 3 USDT, and 5 is the least
+    assert result.delisted == [("ETHUSDT", START + 2 * DAY + HOUR + timedelta(seconds=60))]
+    assert list(result.refused.values()) == [1]
+    assert set(result.held_at_end) == {"BTCUSDT"}
+
+
 # Settlement
 
 
@@ -215,6 +225,20 @@ def test_m6_a_run_over_a_hole_is_refused_unless_allowed_and_counts_it() -> None:
     allowed = run(holed, given=Assumptions(allow_gaps=True))
     assert (allowed.gaps, allowed.unpaid) == (1, 0)
     assert allowed.settlements == run(part).settlements - 1
+
+
+@pytest.mark.parametrize("begins", [DAY, 9 * DAY], ids=["rates begin late", "no rate at all"])
+def test_m6_a_hold_before_the_record_of_rates_begins_is_refused_unless_allowed(
+    begins: timedelta,
+) -> None:
+    part = flat()
+    late = tuple(s for s in part.settlements if s.at_ms >= ms(START + begins))
+    cut = replace(part, settlements=late)
+    with pytest.raises(MalformedHistory, match=r"the settlement of 2023-11-11T08:00:00.*is miss"):
+        run(cut)
+    # 08 and 16; where none came at all, three on each of three more days, less the last midnight.
+    expected = 2 if late else 11
+    assert run(cut, given=Assumptions(allow_gaps=True)).gaps == expected
 
 
 def test_a_settlement_without_a_mark_is_not_paid_and_counted() -> None:

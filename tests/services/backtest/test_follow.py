@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from services.backtest.follow import Follower
+from services.backtest.skips import outcomes
+from shared.domain.funding import FundingSettlement
 from shared.store.pool import WritePool, open_pool
 from shared.store.views.lists import read_skipped_json
 from tests.support.clock import ManualClock
@@ -82,6 +84,23 @@ def recomputed(decisions: Decisions, rates: Rates) -> dict[str, list[Decimal | N
                 earned = paid + Decimal(row["basis_rate"]) - Decimal(after) - costs
             found.setdefault(row["reason"], []).append(earned)
     return found
+
+
+@pytest.mark.parametrize(("last", "funding"), [(16, None), (24, "0.0006")])
+def test_funding_is_unknown_where_a_pairs_settlements_end_before_the_hold(
+    last: int, funding: str | None
+) -> None:
+    due = {
+        "symbol": "BTCUSDT", "reason": "no_room", "decided_at": START, "hold_hours": HOLD,
+        "ends_at": START + HOUR * HOLD, "cost": None, "basis_then": None, "basis_after": None,
+    }  # fmt: skip
+    paid = [
+        FundingSettlement("BTCUSDT", Decimal(hour) / 80_000, START.replace(minute=0) + HOUR * hour,
+                          HOUR * 8)
+        for hour in range(0, last + 1, 8)
+    ]  # fmt: skip
+    (found,) = outcomes([due], {"BTCUSDT": paid}, START + HOUR * (HOLD + 2))
+    assert found.funding == (None if funding is None else Decimal(funding))
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
 """What a run passed over: the same table as the dashboard's, recomputed here bar by bar (F:A8)."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from random import Random
 
+import pytest
 from typer.testing import CliRunner
 
 from services.backtest.page_tables import skipped
@@ -74,6 +76,23 @@ def test_a_seeded_week_equals_an_independent_recomputation() -> None:
             ("share_won", sum(earned > 0 for earned in known) / len(known)),
         ):
             assert abs(float(row[name]) - value) < 1e-11, name
+
+
+@pytest.mark.parametrize("what", ["bars", "settlements"])
+def test_a_hold_that_outlives_its_pairs_record_is_neither_known_nor_running(what: str) -> None:
+    whole = read_history(None, ["BTCUSDT", "SOLUSDT"])
+    at = whole.symbols["SOLUSDT"].bars[-1].at_ms - 240 * HOUR_MS
+    kept = whole.symbols["SOLUSDT"].slice(0, at + 1)  # the last is paid and quoted at ``at``
+    gone = replace(whole.symbols["SOLUSDT"], **{what: getattr(kept, what)})
+    history = History({"BTCUSDT": whole.symbols["BTCUSDT"], "SOLUSDT": gone})
+    begun = at + MINUTE_MS - HOLD * HOUR_MS
+    skips = [
+        Skip(pair, "no_room", begun + hours * HOUR_MS, 0.001)
+        for pair in ("BTCUSDT", "SOLUSDT")
+        for hours in (0, HOLD)
+    ]
+    (row,) = skipped_table(skips, history, timedelta(hours=HOLD))["reasons"]
+    assert (row["skipped"], row["known"], row["running"]) == (4, 3, 0)
 
 
 def test_a_run_that_passed_nothing_over_has_no_table() -> None:

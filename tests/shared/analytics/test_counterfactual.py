@@ -21,6 +21,7 @@ BASIS = pd.DataFrame(
         "basis_rate": [0.003, 0.001, -0.002],
     }
 )
+ENDS = {"BTC": 24 * HOUR_MS}
 
 
 def skips(*rows: tuple[str, int, int], cost: float = 0.005) -> pd.DataFrame:
@@ -33,23 +34,33 @@ def skips(*rows: tuple[str, int, int], cost: float = 0.005) -> pd.DataFrame:
 
 
 def test_a_hold_is_paid_after_it_begins_and_at_its_end() -> None:
-    got = followed(skips(("a", 8, 16)), SETTLEMENTS, BASIS, 24 * HOUR_MS).iloc[0]
+    got = followed(skips(("a", 8, 16)), SETTLEMENTS, BASIS, 24 * HOUR_MS, ENDS).iloc[0]
     assert got["funding"] == pytest.approx(0.04 + 0.08)  # not what settled at the start
     assert got["basis_gain"] == pytest.approx(0.003 + 0.002)
     assert got["earned"] == pytest.approx(0.12 + 0.005 - 0.005)
 
 
 def test_a_hold_that_is_not_over_has_no_result() -> None:
-    got = followed(skips(("a", 8, 17)), SETTLEMENTS, BASIS, 24 * HOUR_MS).iloc[0]
+    got = followed(skips(("a", 8, 17)), SETTLEMENTS, BASIS, 24 * HOUR_MS, ENDS).iloc[0]
     assert not got["is_over"]
     assert np.isnan(got["earned"])
 
 
 def test_a_hold_without_a_price_or_a_settlement_before_it_is_missing_not_zero() -> None:
-    early = followed(skips(("a", -1, 8)), SETTLEMENTS, BASIS, 24 * HOUR_MS)
+    early = followed(skips(("a", -1, 8)), SETTLEMENTS, BASIS, 24 * HOUR_MS, ENDS)
     assert np.isnan(early["earned"].iloc[0])
     other = skips(("a", 0, 8)).assign(symbol="ETH")
-    assert np.isnan(followed(other, SETTLEMENTS, BASIS, 24 * HOUR_MS)["earned"].iloc[0])
+    assert np.isnan(followed(other, SETTLEMENTS, BASIS, 24 * HOUR_MS, ENDS)["earned"].iloc[0])
+
+
+def test_a_hold_that_outlives_its_symbols_record_is_over_and_missing() -> None:
+    holds = skips(("a", 8, 16), ("a", 8, 17))
+    got = followed(holds, SETTLEMENTS, BASIS, 48 * HOUR_MS, ENDS)
+    assert list(got["is_over"]) == [True, True]
+    assert got["earned"].iloc[0] == pytest.approx(0.12)
+    for name in ("funding", "basis_gain", "earned"):
+        assert np.isnan(got[name].iloc[1]), name
+    assert np.isnan(followed(holds, SETTLEMENTS, BASIS, 48 * HOUR_MS, {})["earned"]).all()
 
 
 def test_a_pair_skipped_again_inside_its_hold_counts_once() -> None:
@@ -98,7 +109,8 @@ def test_a_seeded_week_equals_an_independent_recomputation() -> None:
             "cost": 0.0005,
         }
     )
-    got = by_reason(followed(wanted, settled, levels, 168 * HOUR_MS))["would_have_earned"]
+    ends = dict.fromkeys(names, 168 * HOUR_MS)
+    got = by_reason(followed(wanted, settled, levels, 168 * HOUR_MS, ends))["would_have_earned"]
     sums = {"below_margin": 0.0, "no_room": 0.0}
     for row in wanted.to_dict("records"):
         start, end = row["at_ms"], row["at_ms"] + row["hold_hours"] * HOUR_MS

@@ -40,6 +40,26 @@ def test_ends_that_are_only_partly_known_are_left_out() -> None:
     assert got.rates == pytest.approx([0.3])
 
 
+def test_an_end_inside_that_lacks_a_settlement_is_left_out() -> None:
+    given = history((8, 0.1, 2), (14, 0.2, 2), (16, 0.3, 2), (24, 0.4, 8), (32, 0.5, 8))
+    got = on_grid(given, 8)  # of 8 to 16, what settled at 10 and 12 is lost
+    assert list(got.at_ms // HOUR_MS) == [24, 32]
+    assert got.rates == pytest.approx([0.4, 0.5])
+
+
+def test_an_end_that_one_of_two_long_intervals_would_share_with_a_short_one_is_left_out() -> None:
+    given = history((7, 0.1, 1), (8, 0.1, 1), (9, 0.1, 1), (24, 0.8, 8), (28, 0.4, 4))
+    got = on_grid(given, 4)  # 9 is known of 8 to 12; what settled at 16 is lost
+    assert list(got.at_ms // HOUR_MS) == [20, 24, 28]
+    assert got.rates == pytest.approx([0.4, 0.4, 0.4])
+
+
+def test_a_step_that_a_change_of_interval_explains_is_all_that_was_paid() -> None:
+    got = on_grid(history((8, 0.1, 8), (14, 0.2, 2), (16, 0.3, 2), (24, 0.4, 8)), 8)
+    assert list(got.at_ms // HOUR_MS) == [8, 16, 24]
+    assert got.rates == pytest.approx([0.1, 0.5, 0.4])
+
+
 def test_the_basis_is_the_newest_known_at_each_end() -> None:
     got = on_grid(
         history((8, 0.1, 8), (16, 0.1, 8), (24, 0.1, 8), basis=((9, 0.5), (16, 0.6), (23, 0.7))), 8

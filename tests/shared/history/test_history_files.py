@@ -10,9 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from shared.history.files import read_history
+from shared.history.merge import rows_of
 from shared.history.records import HOUR_MS, Bar, MalformedHistory, Settlement
 
 START = 1_700_006_400_000  # 2023-11-15 00:00 UTC
+FUNDED = "funding_time"
 PRICE_FILES = ("klines_spot.parquet", "klines_perp.parquet", "mark_price.parquet")
 
 
@@ -82,6 +84,11 @@ def rewrite(folder: Path, name: str, *values: Any, **fields: Any) -> None:
     (write_rates if name == "funding.parquet" else write_closes)(folder / name, *values, **fields)
 
 
+def replace_column(path: Path, name: str, values: Any) -> None:
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(table.schema.get_field_index(name), name, values), path)
+
+
 def refusal(folder: Path, symbols: Sequence[str] | None = None) -> str:
     with pytest.raises(MalformedHistory) as caught:
         read_history(folder, symbols)
@@ -127,10 +134,10 @@ def test_bars_cover_only_the_hours_that_all_three_prices_cover(folder: Path) -> 
 
 
 def test_settlements_before_the_bars_are_kept_and_later_ones_left_out(folder: Path) -> None:
-    rewrite(folder, "funding.parquet", ["0.1", "0.2", "0.3"], hours=[-6, 2, 10])
+    rewrite(folder, "funding.parquet", ["0.01", "0.02", "0.03"], hours=[-6, 2, 10])
     kept = read_history(folder).symbols["BTCUSDT"].settlements
     assert [settled.at_ms for settled in kept] == [hour(-6), hour(2), hour(10)]
-    rewrite(folder, "funding.parquet", ["0.1", "0.2", "0.3"], hours=[-5, 3, 11])
+    rewrite(folder, "funding.parquet", ["0.01", "0.02", "0.03"], hours=[-5, 3, 11])
     kept = read_history(folder).symbols["BTCUSDT"].settlements
     assert [settled.at_ms for settled in kept] == [hour(-5), hour(3)]
 
@@ -166,12 +173,9 @@ def test_a_missing_hour_is_refused_by_file_symbol_and_instant(folder: Path, name
         ([hour(0), hour(1), hour(1)], "2023-11-15 01:00 UTC is there twice; remove one"),
         ([hour(0), hour(2), hour(1)], "2023-11-15 01:00 UTC is out of order; sort the file"),
         ([hour(0), hour(1) + 60_000, hour(2)], "2023-11-15 01:01 UTC is not on a whole hour"),
-        ([hour(0), None, hour(2)], "BTCUSDT a row is not on a whole hour"),
     ],
 )
-def test_a_bad_label_is_refused_by_name(
-    folder: Path, times: list[int | None], problem: str
-) -> None:
+def test_a_bad_label_is_refused_by_name(folder: Path, times: list[int], problem: str) -> None:
     rewrite(folder, "klines_perp.parquet", [1.0] * 3, times=times)
     text = refusal(folder)
     assert "klines_perp.parquet: BTCUSDT" in text
@@ -195,9 +199,81 @@ def test_a_close_that_is_no_price_is_refused(
     assert f"mark_price.parquet: BTCUSDT {problem}" in refusal(folder)
 
 
-def test_a_close_that_is_no_number_is_refused(folder: Path) -> None:
-    rewrite(folder, "mark_price.parquet", ["1.0", "high"])
-    assert "mark_price.parquet: BTCUSDT: a close is no number" in refusal(folder)
+def test_a_close_that_is_no_number_is_refused_by_its_hour(folder: Path) -> None:
+    rewrite(folder, "mark_price.parquet", ["1.0", "abc"])
+    text = refusal(folder)
+    assert "mark_price.parquet: BTCUSDT 2023-11-15 01:00 UTC closes at 'abc'; import" in text
+
+
+@pytest.mark.parametrize(
+    ("close", "says"),
+    [
+        (pa.array([True]), "bool"),
+        (pa.array([b"1"]), "binary"),
+        (pa.array([0.1], pa.float32()), "float"),
+    ],
+)
+def test_closes_of_a_type_that_holds_no_price_are_refused(
+    folder: Path, close: Any, says: str
+) -> None:
+    rewrite(folder, "mark_price.parquet", close)
+    assert f"mark_price.parquet: column close holds {says}; write it as text" in refusal(folder)
+
+
+@pytest.mark.parametrize("symbols", [None, ["BTCUSDT"]])
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("klines_spot.parquet", "exchange"),
+        ("klines_perp.parquet", "symbol"),
+        ("mark_price.parquet", "interval"),
+        ("mark_price.parquet", "open_time"),
+        ("funding.parquet", "exchange"),
+        ("funding.parquet", "symbol"),
+        ("funding.parquet", "funding_time"),
+    ],
+)
+def test_a_row_that_is_nobodys_is_refused_by_its_number(
+    folder: Path, name: str, column: str, symbols: list[str] | None
+) -> None:
+    rewrite(folder, "funding.parquet", ["0.01"] * 10)
+    held = pq.read_table(folder / name)[column]
+    values = held.to_pylist()
+    replace_column(folder / name, column, pa.array([*values[:3], None, *values[4:]], held.type))
+    assert f"{name}: row 4 of 10 has no {column}; import the row again" in refusal(folder, symbols)
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_a_utc_timestamp_is_the_millisecond_it_says(folder: Path, unit: str) -> None:
+    expected = read_history(folder)
+    for name, column in [*((n, "open_time") for n in PRICE_FILES), ("funding.parquet", FUNDED)]:
+        held = pq.read_table(folder / name)[column]
+        stamps = held.cast(pa.timestamp("ms", "UTC")).cast(pa.timestamp(unit, "UTC"))
+        replace_column(folder / name, column, stamps)
+        assert rows_of(folder, name, "bybit")[column].to_pylist() == held.to_pylist()
+    assert read_history(folder) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [(pa.timestamp("ms"), "timestamp[ms]"), (pa.float64(), "double"), (pa.string(), "string")],
+)
+def test_times_that_are_no_utc_instants_are_refused_by_their_column(
+    folder: Path, kind: pa.DataType, says: str
+) -> None:
+    path = folder / "klines_perp.parquet"
+    replace_column(path, "open_time", pq.read_table(path)["open_time"].cast(kind))
+    text = refusal(folder)
+    assert f"klines_perp.parquet: column open_time holds {says}; write it as int64, UTC" in text
+
+
+def test_a_timestamp_finer_than_a_millisecond_is_refused_and_not_rounded(folder: Path) -> None:
+    path = folder / "klines_perp.parquet"
+    stamps = pa.array([hour(n) * 1000 + (n == 2) for n in range(10)], pa.timestamp("us", "UTC"))
+    replace_column(path, "open_time", stamps)
+    text = refusal(folder)
+    assert "column open_time holds 2023-11-15 02:00:00.000001" in text
+    assert "finer than a millisecond" in text
 
 
 @pytest.mark.parametrize(
@@ -232,6 +308,27 @@ def test_a_rate_that_is_no_number_is_refused(folder: Path, rate: str) -> None:
     assert f"funding.parquet: BTCUSDT 2023-11-15 08:00 UTC has the rate {rate!r}" in text
 
 
+@pytest.mark.parametrize("rate", ["0.1", "-0.1"])
+def test_a_rate_of_a_tenth_is_the_most_that_is_believed(folder: Path, rate: str) -> None:
+    rewrite(folder, "funding.parquet", ["0.01", rate])
+    assert read_history(folder).symbols["BTCUSDT"].settlements[1].rate == Decimal(rate)
+    rewrite(folder, "funding.parquet", ["0.01", f"{rate}01"])
+    text = refusal(folder)
+    assert f"BTCUSDT 2023-11-15 08:00 UTC has the rate {rate}01, more than 10% of the" in text
+
+
+@pytest.mark.parametrize("rate", [0.0002, float("nan")])
+def test_a_rate_that_differs_from_its_text_is_refused_by_its_row(folder: Path, rate: float) -> None:
+    path = folder / "funding.parquet"
+    rewrite(folder, path.name, ["0.0001", "0.0001"])
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("rate", pa.array([0.0001, 0.0001])), path)
+    assert len(read_history(folder).symbols["BTCUSDT"].settlements) == 2
+    replace_column(path, "rate", pa.array([0.0001, rate]))
+    text = refusal(folder)
+    assert f"BTCUSDT 2023-11-15 08:00 UTC has the rate_str 0.0001 and the rate {rate}; find" in text
+
+
 @pytest.mark.parametrize(("rate", "interval"), [(None, 8), ("0.1", None), ("0.1", 0)])
 def test_a_settlement_without_rate_or_interval_is_refused(
     folder: Path, rate: str | None, interval: int | None
@@ -241,11 +338,8 @@ def test_a_settlement_without_rate_or_interval_is_refused(
 
 
 def test_a_settlement_beside_the_full_hour_is_refused_and_not_lost(folder: Path) -> None:
-    path = folder / "funding.parquet"
-    table = pq.read_table(path)
     late = pa.array([hour(8) + 3], pa.int64())  # three milliseconds after eight
-    place = table.schema.get_field_index("funding_time")
-    pq.write_table(table.set_column(place, "funding_time", late), path)
+    replace_column(folder / "funding.parquet", FUNDED, late)
     assert "BTCUSDT 2023-11-15 08:00 UTC is not on a whole hour" in refusal(folder)
 
 
@@ -259,12 +353,19 @@ def test_a_missing_file_is_refused_by_its_path(folder: Path) -> None:
     assert f"{folder / 'mark_price.parquet'}: no such file" in refusal(folder)
 
 
-def test_a_missing_column_is_refused_by_its_name(folder: Path) -> None:
-    path = folder / "mark_price.parquet"
-    pq.write_table(pq.read_table(path).drop_columns(["close"]), path)
-    text = refusal(folder)
-    assert "mark_price.parquet: " in text
-    assert "close" in text
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("mark_price.parquet", "close"),
+        ("mark_price.parquet", "exchange"),
+        ("klines_spot.parquet", "interval"),
+        ("funding.parquet", "rate_str"),
+    ],
+)
+def test_a_missing_column_is_refused_by_its_name(folder: Path, name: str, column: str) -> None:
+    path = folder / name
+    pq.write_table(pq.read_table(path).drop_columns([column]), path)
+    assert refusal(folder) == f"{path}: no column {column}; write the file again with it"
 
 
 def test_a_file_that_is_no_parquet_is_refused(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,6 +65,30 @@ def test_a_distance_that_no_venue_uses_is_two_intervals_with_a_hole() -> None:
 def test_trap_23_a_record_of_rates_that_ends_lacks_all_that_follows() -> None:
     found = ledger_of(history([8, 16], [8, 8], bars=range(9, 35)))
     assert hours_of(found.missing) == [24, 32]
+
+
+def test_m6_a_record_of_rates_that_begins_after_the_bars_lacks_all_that_came_before() -> None:
+    found = ledger_of(history([32, 34, 36], [2, 2, 2], bars=range(25, 38)))
+    assert hours_of(found.missing) == [26, 28, 30]
+    assert (found.first_ms // HOUR_MS, found.of(25 * HOUR_MS)) == (25, Due.NOT_DUE)
+
+
+def test_rates_from_before_the_bars_on_lack_nothing_there() -> None:
+    found = ledger_of(history([8, 16, 24, 32], [8] * 4, bars=range(20, 34)))
+    assert (found.first_ms // HOUR_MS, found.missing) == (8, ())
+
+
+def test_m6_bars_without_any_settlement_lack_one_every_eight_hours() -> None:
+    found = ledger_of(history([], [], bars=range(9, 34)))
+    assert hours_of(found.missing) == [16, 24, 32]
+    # The hours 9 to 32, less those three.
+    assert (found.gaps, found.not_due) == (3, 21)
+
+
+@pytest.mark.parametrize("bars", [[], [9]])
+def test_a_record_too_short_to_be_paid_in_lacks_nothing(bars: list[int]) -> None:
+    found = ledger_of(history([], [], bars=bars))
+    assert (found.gaps, found.not_due) == (0, 0)
 
 
 def test_an_hour_without_a_bar_is_named_too() -> None:
