@@ -23,7 +23,7 @@ from tests.bench.figures import (
 from tests.bench.ref1 import COSTS, ONE, SETS, columns, market, port
 from tests.bench.rivals import bandwidth, data, number, rival, says
 
-PAIRS = 3
+PAIRS = 5
 PASS_BYTES = 57.8e6
 """What one set can need: rates, prices at settlements, hourly basis (PERFORMANCE A5)."""
 
