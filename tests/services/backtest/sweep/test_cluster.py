@@ -85,7 +85,11 @@ def test_a_worker_killed_half_way_changes_nothing(
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-@pytest.mark.parametrize("lost", ["worker", "scheduler"])
+@pytest.mark.parametrize(
+    # A client waits 23 s for a scheduler to come back.
+    "lost",
+    ["worker", pytest.param("scheduler", marks=pytest.mark.nightly)],
+)
 def test_losing_the_last_worker_or_the_scheduler_is_one_sentence_and_keeps_the_chunks(
     tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
