@@ -48,7 +48,8 @@ def test_every_service_that_trades_runs_as_a_user_of_its_own() -> None:
 
 def test_each_sweep_has_a_folder_of_its_own_on_the_volume() -> None:
     sweep = SERVICES["sweep"]
-    assert f"sweep-results:{sweep['working_dir']}" in sweep["volumes"]
+    assert "sweep-results:/app/reports" in sweep["volumes"]
+    assert "working_dir" not in sweep  # /app, where reports/ is looked for
     assert "--results" not in sweep["command"]
 
 
