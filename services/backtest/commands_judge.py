@@ -11,7 +11,14 @@ from rich.console import Console
 
 from services.backtest.commands_data import read_store
 from services.backtest.jobs import WALK
-from services.backtest.options import Claimed, amount_option, hour_option, names_option, page_option
+from services.backtest.options import (
+    Claimed,
+    amount_option,
+    hour_option,
+    names_option,
+    page_option,
+    symbols_option,
+)
 from services.backtest.progress import steps
 from shared.config.settings import load_settings
 from shared.domain.errors import Malformed, Misconfigured
@@ -172,9 +179,9 @@ def _say(record: dict[str, Any], path: Path | None) -> None:
 
 
 def _history(folder: Path | None, symbols: str | None, *, store: bool) -> History:
-    wanted = [name.upper() for name in names_option(symbols)]
+    wanted = symbols_option(symbols) or None
     try:
-        return read_store(wanted or None) if store else read_history(folder, wanted or None)
+        return read_store(wanted) if store else read_history(folder, wanted)
     except (Malformed, OSError) as error:
         raise Misconfigured(f"The history cannot be read: {error}") from error
 

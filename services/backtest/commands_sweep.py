@@ -14,7 +14,7 @@ from rich.table import Table
 
 from services.backtest.commands_data import read_store
 from services.backtest.jobs import SWEEP
-from services.backtest.options import Claimed
+from services.backtest.options import Claimed, symbols_option
 from services.backtest.progress import steps
 from shared.domain.errors import Malformed, Misconfigured
 from shared.domain.money import plain
@@ -172,7 +172,7 @@ def market_option(
     """
     from services.backtest.sweep.market import market_of
 
-    wanted = None if symbols is None else [s.strip().upper() for s in symbols.split(",")]
+    wanted = symbols_option(symbols) or None
     try:
         history = read_store(wanted) if store else read_history(folder, wanted)
         return market_of(history, _instant("--from", start, 0), _instant("--to", end, EVER))

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from services.backtest.options import symbols_option
 from shared.analytics.basis import basis_rates
 from shared.analytics.grid import FundingHistory
 from shared.domain.errors import Malformed, Misconfigured
@@ -21,7 +22,7 @@ def recorded(folder: Path | None, symbols: str | None = None) -> History:
 
     Raises: Misconfigured when one of them cannot be read.
     """
-    wanted = SYMBOLS if symbols is None else [s.strip().upper() for s in symbols.split(",")]
+    wanted = symbols_option(symbols) or SYMBOLS
     try:
         return read_history(folder, wanted)
     except (Malformed, OSError) as error:
