@@ -186,8 +186,8 @@ def serve() -> None:
 def show(
     folder: Annotated[Path | None, typer.Option("--data", help="Other history.")] = None,
 ) -> None:
-    """Say what the history covers, having checked it, and how lasting its funding was."""
-    from services.backtest.statistics import lasting
+    """Say what the history covers, having checked it, how lasting funding was, and the basis."""
+    from services.backtest.statistics import basis_now, lasting
 
     given = source(folder, None)
     hold = load_policy().carry.hold
@@ -198,6 +198,7 @@ def show(
             f"{len(part.bars)} hours  {len(part.settlements)} settlements"
         )
         typer.echo(f"{'':10} {lasting(part, given.costs(name), hold)}")
+        typer.echo(f"{'':10} {basis_now(part)}")
 
 
 add_sweep(backtest)

@@ -51,6 +51,16 @@ def lasting(symbol: SymbolHistory, costs: Decimal, hold: timedelta) -> str:
     )
 
 
+def basis_now(symbol: SymbolHistory) -> str:
+    """Return in words where a symbol's newest basis stands among those of its record (A5)."""
+    from shared.analytics.basis import basis_standing
+
+    found = basis_standing(funding_history(symbol).basis)
+    if found is None:
+        return "no basis"
+    return f"basis {found.level:+.3%} of spot, higher than {found.percentile:.0f}% of its hours"
+
+
 def funding_history(symbol: SymbolHistory) -> FundingHistory:
     """Return settlements and the basis at each hour's close, as floats; for statistics alone."""
     paid, bars = symbol.settlements, symbol.bars

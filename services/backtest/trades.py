@@ -9,7 +9,7 @@ they do not, and is shown, not hidden.
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal, localcontext
 
 from services.backtest.engine import BookedFill, RunResult
@@ -254,11 +254,6 @@ class _Traded:
         if not self.quantity:
             return None
         return (self.value / self.quantity).quantize(Decimal("1e-8"))
-
-
-def held_for(trade: Trade, end: datetime) -> timedelta:
-    """Return how long ``trade`` was held, up to ``end`` if it still is."""
-    return (trade.closed_at or end) - trade.opened_at
 
 
 def _instant(at_ms: int) -> datetime:

@@ -1,6 +1,6 @@
 """Block bootstrap: uncertainty of a statistic whose observations lean on each other.
 
-Sources: Politis & Romano (1992), circular blocks; Politis & Romano (1994), stationary bootstrap.
+Source: Politis & Romano (1992), circular blocks.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,20 +33,6 @@ def circular_blocks(n: int, block: int, draws: int, rng: np.random.Generator) ->
     count = -(-n // block)
     starts = rng.integers(0, n, size=(draws, count, 1))
     return np.asarray((starts + np.arange(block)).reshape(draws, -1)[:, :n] % n, dtype=np.intp)
-
-
-def stationary_blocks(n: int, block: int, draws: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Return indices of ``draws`` resamples, (draws, n): block lengths are geometric, mean block.
-
-    A resample is stationary, which those of fixed blocks are not.
-    """
-    _require_block(n, block)
-    places = np.arange(n)
-    fresh = rng.random((draws, n)) < 1.0 / block
-    fresh[:, 0] = True
-    begun = np.maximum.accumulate(np.where(fresh, places, 0), axis=1)
-    starts = np.take_along_axis(rng.integers(0, n, size=(draws, n)), begun, axis=1)
-    return np.asarray((starts + places - begun) % n, dtype=np.intp)
 
 
 def block_bootstrap(

@@ -56,15 +56,6 @@ class FundingHistory:
         if len(self.hours) and np.min(self.hours) <= 0:
             raise Malformed("an interval is not positive: an interval is longer than zero.")
 
-    def until(self, at_ms: int) -> "FundingHistory":
-        """Return what was known at ``at_ms``, that instant included."""
-        paid = int(np.searchsorted(self.at_ms, at_ms, "right"))
-        seen = int(np.searchsorted(self.basis_ms, at_ms, "right"))
-        return FundingHistory(
-            self.at_ms[:paid], self.rates[:paid], self.hours[:paid],
-            self.basis_ms[:seen], self.basis[:seen],
-        )  # fmt: skip
-
 
 def on_grid(history: FundingHistory, interval_hours: int) -> Grid:
     """Return ``history`` as if it had always settled every ``interval_hours``.

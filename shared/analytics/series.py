@@ -28,24 +28,6 @@ def series(values: Sequence[float] | Floats, name: str) -> Floats:
     return array
 
 
-def per_newest_interval(rates: Floats, hours: Hours) -> Floats:
-    """Return rates rescaled to the newest interval, hour for hour, (n,), fractions of notional.
-
-    ``rates`` and ``hours`` (length of the interval that each rate paid for) are (n,), oldest first.
-    A rate of 2 h counts four times when the newest interval has 8 h.
-
-    Raises:
-        Malformed: the lengths differ or an interval is not positive.
-    """
-    if len(rates) != len(hours):
-        raise Malformed(f"{len(rates)} rates with {len(hours)} intervals: pass one for each.")
-    if len(rates) == 0:
-        return rates
-    if np.min(hours) <= 0:
-        raise Malformed(f"interval {int(np.min(hours))} h: an interval is longer than zero.")
-    return np.asarray(rates * (hours[-1] / hours), dtype=np.float64)
-
-
 def is_constant(windows: Floats) -> NDArray[np.bool_]:
     """Return per row whether all its values are the same; rounding cannot make it untrue."""
     return np.asarray(np.max(windows, axis=-1) == np.min(windows, axis=-1))

@@ -1,11 +1,11 @@
-"""A3 in words, by hand."""
+"""A3 and A5 in words, by hand."""
 
 from datetime import timedelta
 from decimal import Decimal
 
 from services.backtest.source import source
-from services.backtest.statistics import lasting
-from shared.history.records import HOUR_MS, Settlement, SymbolHistory
+from services.backtest.statistics import basis_now, lasting
+from shared.history.records import HOUR_MS, Bar, Settlement, SymbolHistory
 
 JULY = 1_656_633_600_000  # 2022-07-01 00:00 UTC
 
@@ -27,6 +27,15 @@ def test_how_lasting_funding_was() -> None:
         "no gain"
     )
     assert lasting(paid(), Decimal("0.003"), timedelta(days=10)) == "no settlement"
+
+
+def test_where_the_basis_stands_in_its_record() -> None:
+    perps = ("99.96", "99.98", "100", "100.02", "100.04")
+    spot = Decimal(100)
+    bars = [Bar(JULY + n * HOUR_MS, spot, Decimal(perp), spot) for n, perp in enumerate(perps)]
+    found = basis_now(SymbolHistory("AUSDT", tuple(bars), ()))
+    assert found == "basis +0.040% of spot, higher than 90% of its hours"  # itself half: 4.5 of 5
+    assert basis_now(SymbolHistory("AUSDT", tuple(bars[:1]), ())) == "no basis"
 
 
 def test_a_round_trip_crosses_both_spreads_and_pays_both_fees_twice() -> None:

@@ -7,7 +7,6 @@ from shared.analytics.bootstrap import (
     block_bootstrap,
     circular_blocks,
     confidence_interval,
-    stationary_blocks,
 )
 from shared.analytics.series import Floats
 
@@ -24,17 +23,10 @@ def test_a_circular_draw_is_whole_blocks_that_wrap_around() -> None:
         assert (steps == 1).all()
 
 
-def test_stationary_blocks_are_as_long_on_average_as_they_should_be() -> None:
-    drawn = stationary_blocks(1000, 20, 100, np.random.default_rng(1))
-    broken = np.diff(drawn, axis=1) % 1000 != 1
-    assert 1 / np.mean(broken) == pytest.approx(20, rel=0.05)
-
-
 def test_every_place_is_drawn_about_equally_often() -> None:
-    for blocks in (circular_blocks, stationary_blocks):
-        drawn = blocks(25, 5, 4000, np.random.default_rng(3))
-        counts = np.bincount(drawn.ravel(), minlength=25)
-        assert counts / counts.mean() == pytest.approx(np.ones(25), abs=0.1)
+    drawn = circular_blocks(25, 5, 4000, np.random.default_rng(3))
+    counts = np.bincount(drawn.ravel(), minlength=25)
+    assert counts / counts.mean() == pytest.approx(np.ones(25), abs=0.1)
 
 
 def test_a_block_of_the_whole_series_only_turns_it() -> None:

@@ -68,12 +68,6 @@ def test_the_basis_is_the_newest_known_at_each_end() -> None:
     assert got.basis[1:] == pytest.approx([0.6, 0.7])
 
 
-def test_what_was_known_at_an_instant_includes_it() -> None:
-    given = history((8, 0.1, 8), (16, 0.2, 8), basis=((8, 0.5), (9, 0.6)))
-    known = given.until(8 * HOUR_MS)
-    assert (len(known.at_ms), len(known.basis)) == (1, 1)
-
-
 def test_disorder_is_refused_by_its_row() -> None:
     with pytest.raises(Malformed, match=r"at_ms\[1\] is not later"):
         history((8, 0.1, 8), (8, 0.2, 8))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.analytics.indicators import ema, rolling_mean, rolling_std, sma, zscore
-from shared.analytics.series import per_newest_interval, series
+from shared.analytics.series import series
 from shared.domain.errors import Malformed
 
 RATES = np.array([0.0001, 0.0003, -0.0002, 0.0001, 0.0004, 0.0004, 0.0001])
@@ -72,16 +72,3 @@ def test_a_table_is_no_series() -> None:
 def test_a_window_without_freedom_is_refused(window: int, ddof: int) -> None:
     with pytest.raises(ValueError, match="too short"):
         rolling_std(RATES, window, ddof)
-
-
-def test_a_two_hour_rate_counts_four_times_against_an_eight_hour_one() -> None:
-    hours = np.array([2, 8], dtype=np.int64)
-    got = per_newest_interval(np.array([0.0001, 0.0003]), hours)
-    assert got == pytest.approx([0.0004, 0.0003])
-
-
-def test_rates_without_their_intervals_are_refused() -> None:
-    with pytest.raises(Malformed, match="2 rates with 1"):
-        per_newest_interval(np.array([0.1, 0.2]), np.array([8], dtype=np.int64))
-    with pytest.raises(Malformed, match="interval 0 h"):
-        per_newest_interval(np.array([0.1]), np.array([0], dtype=np.int64))
