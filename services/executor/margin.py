@@ -31,6 +31,10 @@ LOOK_SECONDS: Final = 3.0
 UNREAD_SECONDS: Final = 60.0
 TRIM_SHARE: Final = Decimal("0.9")
 """Of the trim line: how far it is trimmed down, so that the next tick does not trim again."""
+PART_ROOM: Final = Decimal(2)
+"""Of the least notional: what a part is worth, so that a fall of prices leaves no dust."""
+ALL_ROOM: Final = Decimal("1.1")
+"""Of the least notional: what all of a pair must be worth to be closed, as wide as the bands go."""
 CENT: Final = Decimal("0.01")
 
 log = structlog.get_logger()
@@ -73,13 +77,14 @@ class MarginLine:
 class Trimmable:
     """What a pair will hold once its plan is through, base units, and what a unit of it binds.
 
-    ``least`` is the smallest quantity that both legs can be traded in, with room for the bands.
+    ``least`` is the smallest part that is traded or left; all of it may go although it is less.
     """
 
     desk: Desk
     quantity: Decimal
     bound: Decimal
     least: Decimal
+    is_tradable: bool
 
     @property
     def maintenance(self) -> Decimal:
@@ -180,7 +185,7 @@ class MarginWatch:
             maintenance=rate * balance - on_its_way,
             rate_max=self._trim_line * TRIM_SHARE,
             spare=ZERO,
-            trim_most=sum((t.maintenance for t in held), ZERO),
+            trim_most=sum((t.maintenance for t in held if t.is_tradable), ZERO),
             elsewhere=asked,
         )
         for action, amount in actions:
@@ -199,7 +204,8 @@ class MarginWatch:
                 continue
             aimed = self._executor.workers[name].target
             quantity = desk.held if aimed is None else min(desk.held, max(aimed, ZERO))
-            yield Trimmable(desk, quantity, unit, least_tradable(desk, price))
+            least, fewest = (least_traded(desk, price, room) for room in (PART_ROOM, ALL_ROOM))
+            yield Trimmable(desk, quantity, unit, least, quantity >= fewest)
 
     async def _trim(self, held: Sequence[Trimmable], amount: Decimal, said: str) -> None:
         for trimmed, quantity in cuts(held, amount):
@@ -218,7 +224,7 @@ def cuts(held: Sequence[Trimmable], amount: Decimal) -> Iterator[tuple[Trimmable
     for each in sorted(held, key=lambda t: (-t.maintenance, t.desk.pair.name)):
         if amount < CENT:  # what rounding leaves
             return
-        if each.quantity < each.least:
+        if not each.is_tradable:
             continue
         wanted = ceil_to(ratio(amount, each.bound), each.desk.pair.common_lot)
         quantity = max(wanted, each.least)
@@ -228,9 +234,9 @@ def cuts(held: Sequence[Trimmable], amount: Decimal) -> Iterator[tuple[Trimmable
         amount -= quantity * each.bound
 
 
-def least_tradable(desk: Desk, price: Decimal) -> Decimal:
-    """Return the smallest quantity that either leg trades, at half the price to be sure."""
+def least_traded(desk: Desk, price: Decimal, room: Decimal) -> Decimal:
+    """Return the smallest quantity of both legs that is worth ``room`` times what either needs."""
     pair, lot = desk.pair, desk.pair.common_lot
     notional = max(pair.spot.min_notional, pair.perp.min_notional)
-    least = max(pair.spot.min_quantity, pair.perp.min_quantity, ratio(2 * notional, price))
+    least = max(pair.spot.min_quantity, pair.perp.min_quantity, ratio(room * notional, price))
     return ceil_to(least, lot)

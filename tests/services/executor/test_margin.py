@@ -174,14 +174,42 @@ async def test_what_binds_most_is_trimmed_first_and_no_more_than_it_takes(pool: 
 def test_a_rest_too_small_to_be_traded_goes_with_what_is_trimmed() -> None:
     desk = SimpleNamespace(pair=pair())
     quantity, least = Decimal("0.010"), Decimal("0.002")  # a bitcoin binds 100
-    held = [Trimmable(desk, quantity, Decimal(100), least)]  # type: ignore[arg-type]
+    held = [Trimmable(desk, quantity, Decimal(100), least, True)]  # type: ignore[arg-type]
     assert list(cuts(held, Decimal("0.0099"))) == []
     wanted = {"0.01": "0.002", "0.31": "0.004", "0.8": "0.008", "0.81": "0.010", "9": "0.010"}
     for amount, cut in wanted.items():
         assert [str(q) for _, q in cuts(held, Decimal(amount))] == [cut]
     assert list(cuts(held, Decimal(0))) == []
-    small = [replace(held[0], quantity=Decimal("0.001"))]
-    assert list(cuts(small, Decimal(1))) == []
+    small = replace(held[0], quantity=Decimal("0.001"))
+    assert [str(q) for _, q in cuts([small], Decimal(1))] == ["0.001"]
+    assert list(cuts([replace(small, is_tradable=False)], Decimal(1))) == []
+
+
+@pytest.mark.parametrize(
+    ("price", "left", "said"),
+    [
+        # 0.001 at 9,980 is 9.98 USD: too little to halve, but the venue takes orders of 5.
+        (9_980, "0", [("margin_trimmed", "trims 0.001 BTC, 0 are left")]),
+        (5_501, "0", [("margin_trimmed", "trims 0.001 BTC, 0 are left")]),
+        # At 5,499 its band might leave the sale worth less than 5: 700 / 0.54 - 1,000.
+        (5_499, "0.001", [("margin_short", "296.30 USD are missing beyond what can be trimmed")]),
+    ],
+)
+async def test_the_smallest_pair_is_closed_whole_and_dust_is_told_of(
+    pool: WritePool, price: int, left: str, said: list[tuple[str, str]]
+) -> None:
+    exchange = venue()
+    async with looking(pool, exchange) as rig:
+        await rig.want("0.001")
+        await rig.finished(1)
+        rises(exchange, price)
+        rig.quote()
+        rig.gateway.margin = MarginRates(Decimal("0.7"), None, Decimal(1_000))
+        await look(rig)
+        await rig.until(lambda: rig.parts.executor.is_idle)
+        assert held(rig) == Decimal(left)
+        heard = [(name, detail.partition(": ")[2]) for name, detail in await told(rig)]
+        assert heard[:1] == said
 
 
 @pytest.mark.parametrize(("rate", "trims"), [("0.5999", 0), ("0.6", 1)])
