@@ -6,6 +6,7 @@ BIN := .venv/bin
 ARGS ?= run
 DAILY := not compose and not nightly
 FAST := not slow and $(DAILY)
+WORKERS := -n logical --maxprocesses 4 --dist loadfile
 DEMO := $(if $(FOR),--for $(FOR)) $(if $(filter-out 0,$(KEEP)),--keep) $(if $(START),--start $(START)) $(if $(KILL),--kill $(KILL)) $(if $(SEED),--seed $(SEED))
 
 .PHONY: help demo test test-python crash check nightly mutants simulate backtest bench up down logs client dashboard format lock
@@ -23,7 +24,7 @@ test: ## Everything that needs no container
 # Each worker has its own servers; the demos that follow need the machine for themselves.
 test-python:
 	@deploy/prepare dev
-	$(BIN)/pytest -q -n logical --maxprocesses 4 --dist loadfile -m "$(DAILY)" --ignore tests/crash --ignore tests/e2e tests
+	$(BIN)/pytest -q $(WORKERS) -m "$(DAILY)" --ignore tests/crash --ignore tests/e2e tests
 	$(BIN)/pytest -q -m "$(DAILY)" tests/e2e
 
 crash: ## End real processes between two steps, ruin their servers, and compare the books
@@ -34,7 +35,7 @@ check: client ## Format, lint, types, fast tests, generated client unchanged
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -m "$(FAST)" tests/architecture tests/shared
+	$(BIN)/pytest -q $(WORKERS) -m "$(FAST)" tests/architecture tests/shared
 
 nightly: test crash ## What `make test` and `make crash` do, then what takes minutes, then every hour of the sample
 	$(BIN)/pytest -q -m nightly tests
