@@ -66,7 +66,9 @@ def run(
     folder: Annotated[Path | None, typer.Option("--data", help="Other history.")] = None,
     symbols: Annotated[str | None, typer.Option(help="Comma-separated; default all.")] = None,
     store: Annotated[bool, typer.Option("--store", help="History from the database.")] = False,
-    allow_gaps: Annotated[bool, typer.Option(help="Trade over missing rows, counted.")] = False,
+    allow_gaps: Annotated[
+        bool, typer.Option("--allow-gaps", help="Trade over missing rows, counted.")
+    ] = False,
     fees: Annotated[Path | None, typer.Option(help="Fee tiers by date, TOML.")] = None,
     on_liquidation: Annotated[str, typer.Option(help="stop there, or continue.")] = "stop",
     deposit: Annotated[
@@ -76,7 +78,7 @@ def run(
     claimed: Claimed = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     report: Annotated[Path | None, typer.Option(help="Where the HTML page goes.")] = None,
-    no_report: Annotated[bool, typer.Option(help="Write no HTML page.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write no HTML page.")] = False,
 ) -> None:
     """Trade recorded history through the core and say what it came to."""
     from services.backtest import summary

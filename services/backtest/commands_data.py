@@ -50,7 +50,9 @@ def import_history(
     data: Folder,
     exchange: Annotated[str | None, typer.Option(help="Whose rows, if there are several.")] = None,
     symbols: Symbols = None,
-    allow_gaps: Annotated[bool, typer.Option(help="Take it although rows are missing.")] = False,
+    allow_gaps: Annotated[
+        bool, typer.Option("--allow-gaps", help="Take it although rows are missing.")
+    ] = False,
     no_store: NoStore = False,
     as_json: AsJson = False,
 ) -> None:
@@ -127,11 +129,7 @@ def verify(
     """Say of every settlement whether it is there, missing or not due; code 1 if any is missing."""
     wanted = list(symbols_option(symbols)) or None
     try:
-        history = (
-            read_store(wanted)
-            if store
-            else read_history(data, wanted, exchange=exchange, allow_gaps=True)
-        )
+        history = read_either(data, wanted, store=store, exchange=exchange, allow_gaps=True)
     except (Malformed, OSError) as error:
         raise Misconfigured(f"The history cannot be read: {error}") from error
     ledgers = ledgers_of(history)
@@ -144,6 +142,25 @@ def verify(
             _say(ledger)
     if any(ledger.gaps for ledger in ledgers):
         raise typer.Exit(1)
+
+
+def read_either(
+    folder: Path | None,
+    symbols: Sequence[str] | None,
+    *,
+    store: bool,
+    exchange: str = "bybit",
+    allow_gaps: bool = False,
+) -> History:
+    """Return what the database holds, or else a folder (None: the sample).
+
+    Raises: Misconfigured; Malformed and OSError as ``read_history`` does.
+    """
+    if store and folder:
+        raise Misconfigured(f"--store reads the database: leave it or --data {folder} out.")
+    if store:
+        return read_store(symbols)
+    return read_history(folder, symbols, exchange=exchange, allow_gaps=allow_gaps)
 
 
 def read_store(symbols: Sequence[str] | None) -> History:

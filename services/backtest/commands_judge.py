@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from services.backtest.commands_data import read_store
+from services.backtest.commands_data import read_either
 from services.backtest.jobs import WALK
 from services.backtest.options import (
     Claimed,
@@ -22,7 +22,6 @@ from services.backtest.options import (
 from services.backtest.progress import steps
 from shared.config.settings import load_settings
 from shared.domain.errors import Malformed, Misconfigured
-from shared.history.files import read_history
 from shared.history.records import History
 from shared.runtime.clock import SystemClock
 
@@ -56,7 +55,7 @@ def walk_forward(
     claimed: Claimed = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     report: Annotated[Path | None, typer.Option(help="Where the HTML page goes.")] = None,
-    no_report: Annotated[bool, typer.Option(help="Write no HTML page.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write no HTML page.")] = False,
 ) -> None:
     """Choose on the past, be judged on what comes after, fold by fold; then say robust or fragile.
 
@@ -181,7 +180,7 @@ def _say(record: dict[str, Any], path: Path | None) -> None:
 def _history(folder: Path | None, symbols: str | None, *, store: bool) -> History:
     wanted = symbols_option(symbols) or None
     try:
-        return read_store(wanted) if store else read_history(folder, wanted)
+        return read_either(folder, wanted, store=store)
     except (Malformed, OSError) as error:
         raise Misconfigured(f"The history cannot be read: {error}") from error
 

@@ -12,13 +12,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.backtest.commands_data import read_store
+from services.backtest.commands_data import read_either
 from services.backtest.jobs import SWEEP
 from services.backtest.options import Claimed, symbols_option
 from services.backtest.progress import steps
 from shared.domain.errors import Malformed, Misconfigured
 from shared.domain.money import plain
-from shared.history.files import read_history
 from shared.runtime.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -174,7 +173,7 @@ def market_option(
 
     wanted = symbols_option(symbols) or None
     try:
-        history = read_store(wanted) if store else read_history(folder, wanted)
+        history = read_either(folder, wanted, store=store)
         return market_of(history, _instant("--from", start, 0), _instant("--to", end, EVER))
     except (Malformed, OSError) as error:
         raise Misconfigured(f"The history cannot be used: {error}") from error

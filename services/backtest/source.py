@@ -38,9 +38,16 @@ def source(
     Rules are those in the folder's ``instruments.toml``, else the sample's. ``symbols`` None means
     every one that has both; what has no rules is named and left out.
 
+    With ``store`` a folder gives the rules alone.
+
     Raises: Misconfigured naming the file or the symbol.
     """
     stated = (folder or Path()) / RULES_FILE
+    if store and folder and not stated.is_file():
+        raise Misconfigured(
+            f"--store takes the history from the database, and --data {folder} has no {RULES_FILE} "
+            "to take rules from: leave one of them out."
+        )
     wanted = symbols_option(symbols) or None
     try:
         rules = read_rules(stated) if folder and stated.is_file() else sample_rules()

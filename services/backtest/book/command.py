@@ -149,10 +149,13 @@ def book(
     ] = None,
     tolerance: Annotated[str, typer.Option(help="What counts as equal, quote units.")] = "1e-10",
     allow_gaps: Annotated[
-        bool, typer.Option(help="Take bars and rates with holes; count the settlements missed.")
+        bool,
+        typer.Option("--allow-gaps", help="Take bars and rates with holes; count what is missed."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    strict: Annotated[bool, typer.Option(help="End with code 1 where a figure differs.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End with code 1 where a figure differs.")
+    ] = False,
 ) -> None:
     """Book a published trade list again and say where it and its publisher part."""
     chosen = Selection(*(frozenset(names_option(n)) for n in (exchange, symbol, market)))

@@ -63,20 +63,29 @@ def read_inputs(
     """
     listed, is_binary = _trades(trades, chosen, end_ms)
     rates: dict[Leg, Rates] = {}
-    payments: dict[tuple[int, Leg], Decimal] | None = None
+    payments: dict[tuple[int, Leg], Decimal] = {}
+    logged = False
     needs = _needs(listed)
     for path in funding:
         if "funding_payment" in read_rows(path, ["exchange", "symbol"], ["funding_payment"])[0][1]:
-            payments = {**(payments or {}), **_payments(path, chosen, listed, end_ms)}
+            logged = True
+            paid = _payments(path, chosen, listed, end_ms)
+            for at_ms, leg in sorted(paid.keys() & payments.keys()):
+                _refuse_second(path, leg, f" pays at {moment(at_ms)}")
+            payments |= paid
         else:
-            rates |= read_rates(path, set(needs))
+            for leg, more in read_rates(path, set(needs)).items():
+                both = rates[leg].settled.keys() & more.settled.keys() if leg in rates else set()
+                for at_ms in sorted(both):
+                    _refuse_second(path, leg, f" has a rate of {moment(at_ms)}")
+                rates[leg] = rates[leg].joined(more) if leg in rates else more
     markets: dict[Leg, Market] = {}
     for path, market in map(_place, bars):
         for leg, found in read_bars(
             path, market, needs, rates, interval, end_ms, allow_gaps
         ).items():
             if leg in markets:
-                raise MalformedHistory(f"{path}: {' '.join(leg)} is in two files; name one of them")
+                _refuse_second(path, leg, " is")
             markets[leg] = found
     for trade in listed:
         if trade.leg not in markets:
@@ -85,7 +94,11 @@ def read_inputs(
                 f"{trade.row}{_intervals(bars, trade.leg, interval)}; name another --bars or "
                 "choose with --exchange, --symbol, --market"
             )
-    return PublishedInputs(listed, markets, payments, is_binary)
+    return PublishedInputs(listed, markets, payments if logged else None, is_binary)
+
+
+def _refuse_second(path: Path, leg: Leg, what: str) -> None:
+    raise MalformedHistory(f"{path}: {' '.join(leg)}{what} in two files; name one of them")
 
 
 def _place(given: str) -> tuple[Path, str]:

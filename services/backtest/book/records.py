@@ -63,6 +63,11 @@ class Rates:
     settled: Mapping[int, Decimal]
     steps: Mapping[int, int]
 
+    def joined(self, other: "Rates") -> "Rates":
+        """Return both tables as one; ``other`` has none of our settlements."""
+        steps = dict(sorted({**self.steps, **other.steps}.items()))
+        return Rates(self.source, {**self.settled, **other.settled}, steps)
+
 
 @dataclass(frozen=True, slots=True)
 class Market:

@@ -21,8 +21,8 @@ def without_rates(trades: list[Any], bars: list[Any]) -> None:
         del bar["funding_rate"]
 
 
-def rates(folder: Path, rows: Sequence[Row]) -> Path:
-    path = folder / "funding.parquet"
+def rates(folder: Path, rows: Sequence[Row], name: str = "funding") -> Path:
+    path = folder / f"{name}.parquet"
     table = [
         {
             "exchange": "x", "symbol": "AAAUSD", "funding_time": T0 + hours * HOUR,
@@ -117,6 +117,27 @@ def test_a_settlement_stamped_some_milliseconds_late_is_paid_at_its_minute(tmp_p
     pq.write_table(pa.Table.from_pylist(late), path)
     said = book(**made(tmp_path, change=without_rates), funding=path)
     assert Decimal(said["funding"]) == Decimal("20.7")
+
+
+def test_two_tables_of_rates_are_one_and_never_state_a_settlement_twice(tmp_path: Path) -> None:
+    files = made(tmp_path, change=without_rates)
+    first = rates(tmp_path, [(0, "0.01", 1), (1, "0.01", 1)], "first")
+    then = rates(tmp_path, [(2, "0.01", 1)], "then")
+    said = book("--funding", str(then), **files, funding=first)
+    assert Decimal(said["funding"]) == Decimal("20.7")  # 9 units x (110 + 120) x 1 %
+    again = rates(tmp_path, [(1, "0.02", 1), (2, "0.01", 1)], "again")
+    twice = r"again\.parquet: x AAAUSD linear has a rate of 2023-01-01 01:00 UTC in two files"
+    with pytest.raises(Misconfigured, match=twice):
+        book("--funding", str(again), **files, funding=first)
+
+
+def test_payments_logged_in_two_files_are_refused_and_not_the_last_of_them(tmp_path: Path) -> None:
+    first = logged(tmp_path, ["9.9"])
+    second = tmp_path / "second.parquet"
+    second.write_bytes(first.read_bytes())
+    twice = r"x AAAUSD linear pays at 2023-01-01 01:00 UTC in two files; name one of them"
+    with pytest.raises(Misconfigured, match=twice):
+        book("--funding", str(second), **made(tmp_path), funding=first)
 
 
 def logged(folder: Path, payments: Sequence[str], late_ms: int = 0) -> Path:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def kept(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     """One symbol's history, in a folder and in the database; less than the sample has."""
     monkeypatch.setenv("CARRY_ENV_FILE", "")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # ids recur in other tests
     monkeypatch.setenv("CARRY_DATABASE_URL", database.dsn_for("carry_collector"))
     first, end = (int(datetime(2023, month, 1, tzinfo=UTC).timestamp()) * 1000 for month in (7, 11))
     folder = tmp_path / "history"
@@ -68,6 +70,19 @@ def test_a_symbol_that_the_store_lacks_is_named(kept: Path) -> None:
         done = CliRunner().invoke(app, ["backtest", search, "--store", "--symbols", "BTCUSDT"])
         assert isinstance(done.exception, Misconfigured)
         assert "The database holds no bar of BTCUSDT" in str(done.exception)
+
+
+@pytest.mark.parametrize("words", [*(["backtest", s] for s in SEARCHES), ["data", "verify"]])
+def test_the_store_and_a_folder_at_once_are_refused(words: list[str], tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, [*words, "--store", "--data", str(tmp_path)])
+    assert isinstance(done.exception, Misconfigured)
+    assert "--store reads the database: leave it or --data" in str(done.exception)
+
+
+def test_a_run_over_the_store_takes_rules_from_a_folder_that_has_them(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["backtest", "run", "--store", "--data", str(tmp_path)])
+    assert isinstance(done.exception, Misconfigured)
+    assert "has no instruments.toml to take rules from" in str(done.exception)
 
 
 @pytest.mark.parametrize(("kind", "end"), [(SWEEP, "to"), (WALK, "end")])
