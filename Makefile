@@ -9,7 +9,7 @@ FAST := not slow and $(DAILY)
 WORKERS := -n logical --maxprocesses 4 --dist loadfile
 DEMO := $(if $(FOR),--for $(FOR)) $(if $(filter-out 0,$(KEEP)),--keep) $(if $(START),--start $(START)) $(if $(KILL),--kill $(KILL)) $(if $(SEED),--seed $(SEED))
 
-.PHONY: help demo test test-python crash check nightly mutants simulate backtest bench up down logs client dashboard format lock
+.PHONY: help demo test test-python crash lint check nightly mutants simulate backtest bench up down logs client dashboard format lock
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
 
@@ -31,14 +31,17 @@ crash: ## End real processes between two steps, ruin their servers, and compare 
 	@deploy/prepare dev
 	$(BIN)/pytest -q -s -m "not nightly" tests/crash
 
-check: client ## Format, lint, types, fast tests, generated client unchanged
+lint: client ## Format, lint, types, generated client unchanged
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
+
+check: lint ## What `make lint` does, and the fast tests
 	$(BIN)/pytest -q $(WORKERS) -m "$(FAST)" tests/architecture tests/shared
 
-nightly: test crash ## What `make test` and `make crash` do, then what takes minutes, then every hour of the sample
+nightly: test crash ## What `make test` and `make crash` do, then what takes an hour or two, then every hour of the sample
 	$(BIN)/pytest -q -m nightly tests
+	@$(MAKE) --no-print-directory simulate SEEDS=10000 TWICE=100 FROM=$$(date +%y%m%d)00000
 	$(BIN)/python -m tests.mutants
 	$(BIN)/carry backtest run --report reports/nightly.html
 

@@ -77,7 +77,8 @@ class MarginLine:
 class Trimmable:
     """What a pair will hold once its plan is through, base units, and what a unit of it binds.
 
-    ``least`` is the smallest part that is traded or left; all of it may go although it is less.
+    ``least`` is the smallest part that is traded or left. All of it may go at once where it
+    ``is_tradable``, also when it is less.
     """
 
     desk: Desk

@@ -17,7 +17,7 @@ from tests.simulation.run import SHOWN, Outcome, run_seed
 from tests.simulation.store import Store
 from tests.support.servers import Database, Postgres, embedded
 
-COUNTED_FROM: Final = 2_000
+COUNTED_FROM: Final = 1_000
 PROGRESS_SECONDS: Final = 30.0
 LEAST: Final = 100
 CHUNK: Final = 10
