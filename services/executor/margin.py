@@ -205,8 +205,8 @@ class MarginWatch:
                 continue
             aimed = self._executor.workers[name].target
             quantity = desk.held if aimed is None else min(desk.held, max(aimed, ZERO))
-            least, fewest = (least_traded(desk, price, room) for room in (PART_ROOM, ALL_ROOM))
-            yield Trimmable(desk, quantity, unit, least, quantity >= fewest)
+            is_tradable = quantity >= least_traded(desk, price, ALL_ROOM)
+            yield Trimmable(desk, quantity, unit, least_traded(desk, price, PART_ROOM), is_tradable)
 
     async def _trim(self, held: Sequence[Trimmable], amount: Decimal, said: str) -> None:
         for trimmed, quantity in cuts(held, amount):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from math import inf
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from services.backtest.book.bars import intervals_of, read_bars
 from services.backtest.book.rates import read_rates
@@ -70,15 +70,16 @@ def read_inputs(
         if "funding_payment" in read_rows(path, ["exchange", "symbol"], ["funding_payment"])[0][1]:
             logged = True
             paid = _payments(path, chosen, listed, end_ms)
-            for at_ms, leg in sorted(paid.keys() & payments.keys()):
+            if twice := paid.keys() & payments.keys():
+                at_ms, leg = min(twice)
                 _refuse_second(path, leg, f" pays at {moment(at_ms)}")
             payments |= paid
         else:
             for leg, more in read_rates(path, set(needs)).items():
-                both = rates[leg].settled.keys() & more.settled.keys() if leg in rates else set()
-                for at_ms in sorted(both):
-                    _refuse_second(path, leg, f" has a rate of {moment(at_ms)}")
-                rates[leg] = rates[leg].joined(more) if leg in rates else more
+                known = rates.get(leg, Rates(path, {}, {}))
+                if both := known.settled.keys() & more.settled.keys():
+                    _refuse_second(path, leg, f" has a rate of {moment(min(both))}")
+                rates[leg] = known.joined(more)
     markets: dict[Leg, Market] = {}
     for path, market in map(_place, bars):
         for leg, found in read_bars(
@@ -97,7 +98,7 @@ def read_inputs(
     return PublishedInputs(listed, markets, payments if logged else None, is_binary)
 
 
-def _refuse_second(path: Path, leg: Leg, what: str) -> None:
+def _refuse_second(path: Path, leg: Leg, what: str) -> NoReturn:
     raise MalformedHistory(f"{path}: {' '.join(leg)}{what} in two files; name one of them")
 
 
